@@ -1,0 +1,1 @@
+//! API keys: what a client presents, what the store keeps.

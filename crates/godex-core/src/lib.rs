@@ -1,0 +1,6 @@
+//! The pure half of godex: no runtime, no HTTP library, no files, no clock, no randomness.
+//! Time and random bytes are arguments; the `godex` crate brings them.
+
+pub mod key;
+pub mod policy;
+pub mod usage;

@@ -1,0 +1,1 @@
+//! What requests cost: usage records and their sums.

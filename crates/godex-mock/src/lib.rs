@@ -1,0 +1,1 @@
+//! A strict simulator of the Codex backend and of its OAuth issuer.

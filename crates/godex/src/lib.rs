@@ -1,0 +1,10 @@
+//! godex: an OpenAI-compatible API in front of the ChatGPT Codex backend.
+
+mod auth;
+pub mod cli;
+mod clock;
+mod config;
+mod serve;
+mod store;
+mod tasks;
+mod upstream;
