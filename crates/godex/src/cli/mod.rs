@@ -1,4 +1,4 @@
-//! The command line.
+//! The commands, their text and their exit codes.
 
 use std::process::ExitCode;
 

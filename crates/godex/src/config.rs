@@ -1,1 +1,0 @@
-//! Flags and environment become a settled configuration.

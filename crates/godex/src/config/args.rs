@@ -1,0 +1,258 @@
+//! What the user wrote: every flag of `godex proxy` with its variable, default and help.
+//!
+//! Nothing here looks at the machine. Parsers of values that may hold a secret (`--api-key`,
+//! `--base-url`) accept every string, because clap quotes what it refuses; they are judged when
+//! the configuration is settled.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{BoolishValueParser, StringValueParser, TypedValueParser};
+use clap::parser::ValueSource;
+use clap::{ArgAction, ArgMatches, ValueEnum};
+
+use super::values::{
+    ByteSize, ModelAlias, Rate, Secret, parse_duration, parse_header, parse_listen, parse_pause,
+    parse_text, parse_token,
+};
+
+/// The flags of `godex proxy`.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct ProxyArgs {
+    /// Address to listen on: `HOST:PORT`, or `:PORT` for loopback
+    #[arg(
+        long,
+        env = "GODEX_PROXY_LISTEN",
+        value_name = "ADDR",
+        default_value = "127.0.0.1:39001"
+    )]
+    #[arg(value_parser = parse_listen, help_heading = LISTENER)]
+    pub(super) listen: SocketAddr,
+
+    /// Largest request body: bytes, or a number with KiB, MiB or GiB
+    #[arg(long, env = "GODEX_PROXY_MAX_BODY", value_name = "SIZE", default_value = "64MiB")]
+    #[arg(help_heading = LISTENER)]
+    pub(super) max_body: ByteSize,
+
+    /// How often a silent stream sends a comment to its client; `0s` is never
+    #[arg(long, env = "GODEX_PROXY_HEARTBEAT", value_name = "DURATION", default_value = "15s")]
+    #[arg(value_parser = parse_pause, help_heading = LISTENER)]
+    pub(super) heartbeat: Duration,
+
+    /// How long shutdown waits for running requests
+    #[arg(long, env = "GODEX_PROXY_DRAIN_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_pause, help_heading = LISTENER)]
+    pub(super) drain_timeout: Duration,
+
+    /// Threads that serve requests
+    #[arg(long, env = "GODEX_PROXY_WORKERS", value_name = "N", default_value = "2")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=512), help_heading = LISTENER)]
+    pub(super) workers: u16,
+
+    /// One key that all clients share; `-` reads it from standard input [required unless
+    /// --allow-any-key or a managed key exists]
+    #[arg(long, env = "GODEX_PROXY_API_KEY", value_name = "KEY")]
+    #[arg(value_parser = StringValueParser::new().map(Secret::new), help_heading = ACCESS)]
+    pub(super) api_key: Option<Secret>,
+
+    /// File that holds the shared key, instead of --api-key
+    #[arg(long, env = "GODEX_PROXY_API_KEY_FILE", value_name = "PATH", help_heading = ACCESS)]
+    pub(super) api_key_file: Option<PathBuf>,
+
+    /// Accept any bearer token; only on a loopback address, for development
+    #[arg(long, env = "GODEX_PROXY_ALLOW_ANY_KEY", value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = ACCESS)]
+    pub(super) allow_any_key: bool,
+
+    /// Managed keys, stored as hashes [default: ~/.codex/proxy-keys.json]
+    #[arg(long, env = "GODEX_PROXY_KEYS_PATH", value_name = "PATH", global = true)]
+    #[arg(help_heading = ACCESS)]
+    pub(super) keys_path: Option<PathBuf>,
+
+    /// Requests a key may make: a number, a slash and s, m or h
+    #[arg(long, env = "GODEX_PROXY_RATE", value_name = "RATE", default_value = "60/m")]
+    #[arg(help_heading = LIMITS)]
+    pub(super) rate: Rate,
+
+    /// Requests a key may make at once
+    #[arg(long, env = "GODEX_PROXY_BURST", value_name = "N", default_value = "10")]
+    #[arg(value_parser = super::values::parse_burst, help_heading = LIMITS)]
+    pub(super) burst: NonZeroU32,
+
+    /// Tokens a key may use; 0 is no limit
+    #[arg(long, env = "GODEX_PROXY_QUOTA_TOKENS", value_name = "N", default_value = "0")]
+    #[arg(help_heading = LIMITS)]
+    pub(super) quota_tokens: u64,
+
+    /// Usage log [default: ~/.codex/proxy-usage.jsonl]
+    #[arg(long, env = "GODEX_PROXY_STATS_PATH", value_name = "PATH", global = true)]
+    #[arg(help_heading = LIMITS)]
+    pub(super) stats_path: Option<PathBuf>,
+
+    /// Model of a request that names none
+    #[arg(long, env = "GODEX_PROXY_MODEL", value_name = "MODEL", default_value = "gpt-5.2-codex")]
+    #[arg(value_parser = parse_token, help_heading = ANSWERS)]
+    pub(super) model: String,
+
+    /// Ask the backend for another model than the client names; repeatable, or separated by commas
+    #[arg(long = "model-alias", env = "GODEX_PROXY_MODEL_ALIAS", value_name = "FROM=TO")]
+    #[arg(value_delimiter = ',', action = ArgAction::Append, help_heading = ANSWERS)]
+    pub(super) model_aliases: Vec<ModelAlias>,
+
+    /// Instructions when neither the request nor its session has any
+    #[arg(long, env = "GODEX_PROXY_INSTRUCTIONS", value_name = "TEXT")]
+    #[arg(default_value = "You are a helpful assistant.")]
+    #[arg(value_parser = parse_text, help_heading = ANSWERS)]
+    pub(super) instructions: String,
+
+    /// How reasoning shows in chat answers
+    #[arg(long, env = "GODEX_PROXY_REASONING_MODE", value_name = "MODE")]
+    #[arg(default_value = "reasoning_content", help_heading = ANSWERS)]
+    pub(super) reasoning_mode: ReasoningMode,
+
+    /// How long a session's instructions and tool calls are remembered
+    #[arg(long, env = "GODEX_PROXY_CACHE_TTL", value_name = "DURATION", default_value = "6h")]
+    #[arg(value_parser = parse_pause, help_heading = ANSWERS)]
+    pub(super) cache_ttl: Duration,
+
+    /// Serve from a built-in offline backend: no account needed, nothing leaves this machine
+    #[arg(long, env = "GODEX_PROXY_MOCK", value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = BACKEND)]
+    pub(super) mock: bool,
+
+    /// The Codex backend; plain http only on loopback
+    #[arg(long, env = "GODEX_PROXY_BASE_URL", value_name = "URL")]
+    #[arg(default_value = "https://chatgpt.com/backend-api/codex", help_heading = BACKEND)]
+    pub(super) base_url: String,
+
+    /// Login written by `codex login` [default: ~/.codex/auth.json]
+    #[arg(long, env = "GODEX_PROXY_AUTH_PATH", value_name = "PATH", help_heading = BACKEND)]
+    pub(super) auth_path: Option<PathBuf>,
+
+    /// Renew the access token over the network when the backend answers 401
+    #[arg(long, env = "GODEX_PROXY_ALLOW_REFRESH", value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = BACKEND)]
+    pub(super) allow_refresh: bool,
+
+    /// `User-Agent` sent to the backend [default: godex/VERSION (OS; ARCH)]
+    #[arg(long, env = "GODEX_PROXY_USER_AGENT", value_name = "TEXT")]
+    #[arg(value_parser = parse_header, help_heading = BACKEND)]
+    pub(super) user_agent: Option<String>,
+
+    /// `originator` sent to the backend
+    #[arg(long, env = "GODEX_PROXY_ORIGINATOR", value_name = "NAME")]
+    #[arg(default_value = "codex_cli_rs", value_parser = parse_token, help_heading = BACKEND)]
+    pub(super) originator: String,
+
+    /// How long connecting to the backend may take
+    #[arg(long, env = "GODEX_PROXY_CONNECT_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "10s", value_parser = parse_duration, help_heading = BACKEND)]
+    pub(super) connect_timeout: Duration,
+
+    /// How long the backend may take to begin its answer
+    #[arg(long, env = "GODEX_PROXY_UPSTREAM_HEADER_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "120s", value_parser = parse_duration, help_heading = BACKEND)]
+    pub(super) upstream_header_timeout: Duration,
+
+    /// How long the backend may be silent inside an answer
+    #[arg(long, env = "GODEX_PROXY_UPSTREAM_IDLE_TIMEOUT", value_name = "DURATION")]
+    #[arg(default_value = "300s", value_parser = parse_duration, help_heading = BACKEND)]
+    pub(super) upstream_idle_timeout: Duration,
+
+    /// Least severe level that is logged
+    #[arg(long, env = "GODEX_PROXY_LOG_LEVEL", value_name = "LEVEL", default_value = "info")]
+    #[arg(help_heading = LOGGING)]
+    pub(super) log_level: LogLevel,
+
+    /// Form of a log line: `auto` is `human` on a terminal and `json` elsewhere
+    #[arg(long, env = "GODEX_PROXY_LOG_FORMAT", value_name = "FORMAT", default_value = "auto")]
+    #[arg(help_heading = LOGGING)]
+    pub(super) log_format: LogFormat,
+
+    /// Log one line for every request
+    #[arg(long, env = "GODEX_PROXY_LOG_REQUESTS", value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = LOGGING)]
+    pub(super) log_requests: bool,
+}
+
+const LISTENER: &str = "Listener";
+const ACCESS: &str = "Access";
+const LIMITS: &str = "Limits and usage";
+const ANSWERS: &str = "Answers";
+const BACKEND: &str = "Codex backend";
+const LOGGING: &str = "Logging";
+
+/// How severe a log line must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// What a maintainer wants to see.
+    Debug,
+    /// What happened.
+    Info,
+    /// What went wrong and was survived.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Human on a terminal, JSON elsewhere.
+    Auto,
+    /// For eyes.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How reasoning shows in chat answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReasoningMode {
+    /// In the field `reasoning_content`.
+    #[value(name = "reasoning_content")]
+    ReasoningContent,
+    /// In the text, between `<think>` and `</think>`.
+    Think,
+    /// Not at all.
+    Off,
+}
+
+impl ProxyArgs {
+    /// Lets a key given on the command line win over another form of it in the environment.
+    pub(crate) fn prefer_command_line(&mut self, matches: &ArgMatches) {
+        let written = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
+        match (written("api_key"), written("api_key_file")) {
+            (true, false) => self.api_key_file = None,
+            (false, true) => self.api_key = None,
+            (true, true) | (false, false) => {}
+        }
+    }
+}
+
+/// Makes a command blind to variables that are set to nothing: an empty variable is an unset one.
+pub(crate) fn ignore_empty_variables(
+    command: clap::Command,
+    variables: &dyn Fn(&str) -> Option<OsString>,
+) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let name = arg.get_env().and_then(|name| name.to_str()).map(str::to_owned);
+            match name.and_then(|name| variables(&name)) {
+                Some(value) if value.is_empty() => arg.env(clap::builder::Resettable::Reset),
+                Some(_) | None => arg,
+            }
+        })
+        .mut_subcommands(|command| ignore_empty_variables(command, variables))
+}

@@ -1,0 +1,113 @@
+//! Flags and environment become a settled configuration, in two stages.
+//!
+//! - [`args`] mirrors the command line: what the user wrote, typed, nothing settled.
+//! - [`values`] says how each kind of value is written, and refuses the rest with the remedy.
+//! - [`surroundings`] is the only reader of environment variables besides the flags' own.
+//! - [`settle`] turns the first three into a [`Config`].
+//!
+//! A flag wins over its environment variable, which wins over the default. An empty variable is
+//! an unset one.
+
+mod args;
+mod settle;
+mod surroundings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroU64};
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
+pub(crate) use settle::Error;
+pub(crate) use surroundings::Surroundings;
+pub(crate) use values::{BaseUrl, Rate, Secret, parse_listen};
+
+/// Everything `godex proxy` has decided before it opens its listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where clients connect.
+    pub(crate) listen: SocketAddr,
+    /// Who may call.
+    pub(crate) admission: Admission,
+    /// Requests a key may make when it has no rate of its own.
+    pub(crate) rate: Rate,
+    /// Requests a key may make at once when it has no burst of its own.
+    pub(crate) burst: NonZeroU32,
+    /// Tokens a key may use when it has no quota of its own; `None` is no limit.
+    pub(crate) quota_tokens: Option<NonZeroU64>,
+    /// The managed keys, stored as hashes.
+    pub(crate) keys_path: PathBuf,
+    /// The usage log.
+    pub(crate) stats_path: PathBuf,
+
+    /// Serve from the embedded simulator instead of the Codex backend.
+    pub(crate) mock: bool,
+    /// The Codex backend, without a slash at the end: `{base_url}/responses`.
+    pub(crate) base_url: BaseUrl,
+    /// Where an access token is renewed.
+    pub(crate) token_url: BaseUrl,
+    /// The login that `codex login` wrote.
+    pub(crate) auth_path: PathBuf,
+    /// Whether a 401 may be answered by renewing the token over the network.
+    pub(crate) allow_refresh: bool,
+    /// `User-Agent` of every call to the backend and the issuer; a valid header value.
+    pub(crate) user_agent: String,
+    /// `originator` of every call to the backend and the issuer; a valid header value.
+    pub(crate) originator: String,
+    /// How long connecting to the backend may take, TLS included.
+    pub(crate) connect_timeout: Duration,
+    /// How long the backend may take to send its response headers.
+    pub(crate) upstream_header_timeout: Duration,
+    /// How long the backend may be silent inside a response.
+    pub(crate) upstream_idle_timeout: Duration,
+
+    /// The model of a request that names none.
+    pub(crate) model: String,
+    /// Model names of clients and what is asked of the backend instead.
+    pub(crate) model_aliases: BTreeMap<String, String>,
+    /// Instructions when neither the request nor its session has any.
+    pub(crate) instructions: String,
+    /// How reasoning shows in chat answers.
+    pub(crate) reasoning_mode: ReasoningMode,
+    /// How long a session's instructions and tool calls are remembered after their last use.
+    pub(crate) cache_ttl: Duration,
+
+    /// How often a silent stream sends a comment to its client; `None` is never.
+    pub(crate) heartbeat: Option<Duration>,
+    /// The largest request body in bytes.
+    pub(crate) max_body: usize,
+    /// How long shutdown waits for running requests.
+    pub(crate) drain_timeout: Duration,
+    /// Threads that serve requests.
+    pub(crate) workers: usize,
+
+    /// What is logged and how.
+    pub(crate) logging: Logging,
+}
+
+/// Who may call.
+#[derive(Clone, Debug)]
+pub(crate) enum Admission {
+    /// Whoever presents a managed key, or the shared one if there is one.
+    Keys {
+        /// `--api-key`.
+        shared: Option<Secret>,
+    },
+    /// Whoever presents any bearer token.
+    Anyone,
+}
+
+/// What is logged and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Logging {
+    /// The least severe level that is logged.
+    pub(crate) level: LogLevel,
+    /// The form of a line.
+    pub(crate) format: LogFormat,
+    /// Whether every request gets a line.
+    pub(crate) requests: bool,
+}

@@ -1,0 +1,267 @@
+//! What the flags left open is settled, and what they may not say together is refused.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+
+use super::values::{BaseUrl, Secret, UrlFault};
+use super::{Admission, Config, Logging, ProxyArgs, Surroundings};
+
+/// Where the Codex CLI renews its token. Source: `docs/wire.md`.
+const TOKEN_URL: &str = "https://auth.openai.com/oauth/token";
+
+/// The largest file or input that is read as a key.
+const LONGEST_KEY: u64 = 4096;
+
+/// Why a configuration is refused. No variant holds a key or an address with a password.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The value cannot be sent in a header, or is nothing.
+    #[error("the API key from {origin} cannot be used: {why}")]
+    Key {
+        /// The flag, the file or the input it came from.
+        origin: String,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// The file or the input cannot be read.
+    #[error("cannot read the API key from {origin}")]
+    KeyUnreadable {
+        /// The file or the input.
+        origin: String,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Both forms of the shared key are given at the same level.
+    #[error("--api-key and --api-key-file are both given")]
+    TwoKeys,
+    /// The address of the backend or of the issuer.
+    #[error("{origin} is not usable")]
+    Url {
+        /// The flag or the variable.
+        origin: &'static str,
+        /// What is wrong with it.
+        #[source]
+        fault: UrlFault,
+    },
+    /// Any key from anywhere would spend the account.
+    #[error("--allow-any-key on {listen} would let the whole network use your ChatGPT account")]
+    OpenToTheNetwork {
+        /// The listener.
+        listen: std::net::SocketAddr,
+    },
+    /// A default path needs a home folder.
+    #[error("there is no home folder to look for {what} in")]
+    NoHome {
+        /// The file.
+        what: &'static str,
+        /// The flag that names the file.
+        flag: &'static str,
+    },
+    /// One name with two meanings.
+    #[error("--model-alias gives {from} two meanings")]
+    AliasTwice {
+        /// What the client names.
+        from: String,
+    },
+}
+
+impl Error {
+    /// What to do about it.
+    pub(crate) fn help(&self) -> String {
+        match self {
+            Self::Key { .. } => "write 1 to 4096 visible ASCII characters without spaces, like \
+                                 --api-key local-dev-key"
+                .into(),
+            Self::KeyUnreadable { .. } => {
+                "name a readable file with --api-key-file, or pipe the key into --api-key -".into()
+            }
+            Self::TwoKeys => "give one of them".into(),
+            Self::Url { origin, .. } => format!(
+                "write an address like https://chatgpt.com/backend-api/codex (or http://127.0.0.1:PORT), \
+                 or leave {origin} out"
+            ),
+            Self::OpenToTheNetwork { .. } => "listen on loopback, --listen 127.0.0.1:39001, or \
+                                              require keys, --allow-any-key=false"
+                .into(),
+            Self::NoHome { flag, .. } => format!("set HOME or CODEX_HOME, or name it with {flag}"),
+            Self::AliasTwice { .. } => "keep one of them".into(),
+        }
+    }
+}
+
+impl ProxyArgs {
+    /// Settles what the flags left open. `input` is read when the key is `-`.
+    ///
+    /// # Errors
+    ///
+    /// When a value is refused, alone or next to another.
+    pub(crate) fn resolve(
+        self,
+        surroundings: &Surroundings,
+        input: &mut dyn Read,
+    ) -> Result<Config, Error> {
+        let auth_path = self.auth_path(surroundings)?;
+        let keys_path = self.keys_path(surroundings)?;
+        let stats_path = self.stats_path(surroundings)?;
+        if self.allow_any_key && !self.listen.ip().to_canonical().is_loopback() {
+            return Err(Error::OpenToTheNetwork { listen: self.listen });
+        }
+        let shared = shared_key(self.api_key, self.api_key_file, surroundings, input)?;
+        let token_url = surroundings.token_url.as_deref().unwrap_or(TOKEN_URL);
+        Ok(Config {
+            listen: self.listen,
+            admission: if self.allow_any_key {
+                Admission::Anyone
+            } else {
+                Admission::Keys { shared }
+            },
+            rate: self.rate,
+            burst: self.burst,
+            quota_tokens: NonZeroU64::new(self.quota_tokens),
+            keys_path,
+            stats_path,
+            mock: self.mock,
+            base_url: url(&self.base_url, "--base-url")?,
+            token_url: url(token_url, "CODEX_REFRESH_TOKEN_URL_OVERRIDE")?,
+            auth_path,
+            allow_refresh: self.allow_refresh,
+            user_agent: self.user_agent.unwrap_or_else(default_user_agent),
+            originator: self.originator,
+            connect_timeout: self.connect_timeout,
+            upstream_header_timeout: self.upstream_header_timeout,
+            upstream_idle_timeout: self.upstream_idle_timeout,
+            model: self.model,
+            model_aliases: aliases(self.model_aliases)?,
+            instructions: self.instructions,
+            reasoning_mode: self.reasoning_mode,
+            cache_ttl: self.cache_ttl,
+            heartbeat: Some(self.heartbeat).filter(|pause| !pause.is_zero()),
+            max_body: self.max_body.0,
+            drain_timeout: self.drain_timeout,
+            workers: usize::from(self.workers),
+            logging: Logging {
+                level: self.log_level,
+                format: self.log_format,
+                requests: self.log_requests,
+            },
+        })
+    }
+
+    /// The login of the Codex CLI.
+    fn auth_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
+        place(self.auth_path.as_deref(), "auth.json", "--auth-path", surroundings)
+    }
+
+    /// Where the managed keys are.
+    ///
+    /// # Errors
+    ///
+    /// When that needs a home folder and there is none.
+    pub(crate) fn keys_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
+        place(self.keys_path.as_deref(), "proxy-keys.json", "--keys-path", surroundings)
+    }
+
+    /// Where the usage log is.
+    ///
+    /// # Errors
+    ///
+    /// When that needs a home folder and there is none.
+    pub(crate) fn stats_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
+        place(self.stats_path.as_deref(), "proxy-usage.jsonl", "--stats-path", surroundings)
+    }
+}
+
+/// The path a flag names, else the file `what` in the folder of the Codex CLI.
+fn place(
+    named: Option<&Path>,
+    what: &'static str,
+    flag: &'static str,
+    surroundings: &Surroundings,
+) -> Result<PathBuf, Error> {
+    match named {
+        Some(path) => surroundings.expand(path),
+        None => surroundings.codex_folder().map(|folder| folder.join(what)),
+    }
+    .ok_or(Error::NoHome { what, flag })
+}
+
+/// The shared key, from wherever it was given.
+fn shared_key(
+    key: Option<Secret>,
+    file: Option<PathBuf>,
+    surroundings: &Surroundings,
+    input: &mut dyn Read,
+) -> Result<Option<Secret>, Error> {
+    match (key, file) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(Error::TwoKeys),
+        (Some(key), None) if key.expose() == "-" => {
+            read_key("standard input".into(), input).map(Some)
+        }
+        (Some(key), None) => judge_key("--api-key", key).map(Some),
+        (None, Some(path)) => {
+            let path = surroundings
+                .expand(&path)
+                .ok_or(Error::NoHome { what: "the API key", flag: "--api-key-file" })?;
+            let origin = path.display().to_string();
+            match std::fs::File::open(&path) {
+                Ok(mut file) => read_key(origin, &mut file).map(Some),
+                Err(source) => Err(Error::KeyUnreadable { origin, source }),
+            }
+        }
+    }
+}
+
+/// The first line of a file or an input, as a key.
+fn read_key(origin: String, input: &mut dyn Read) -> Result<Secret, Error> {
+    let mut text = String::new();
+    match input.take(LONGEST_KEY + 2).read_to_string(&mut text) {
+        Ok(_) => judge_key(&origin, Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
+        Err(source) => Err(Error::KeyUnreadable { origin, source }),
+    }
+}
+
+/// Accepts a key that a client can present in a header.
+fn judge_key(origin: &str, key: Secret) -> Result<Secret, Error> {
+    let refuse = |why| Err(Error::Key { origin: origin.to_owned(), why });
+    let text = key.expose();
+    if text.is_empty() {
+        return refuse("it is empty");
+    }
+    if text.len() as u64 > LONGEST_KEY {
+        return refuse("it is longer than 4096 characters");
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return refuse("it has spaces, line breaks or characters that are not ASCII");
+    }
+    Ok(key)
+}
+
+/// An address that credentials may be sent to.
+fn url(text: &str, origin: &'static str) -> Result<BaseUrl, Error> {
+    text.parse().map_err(|fault| Error::Url { origin, fault })
+}
+
+/// The aliases by the name the client uses.
+fn aliases(written: Vec<super::values::ModelAlias>) -> Result<BTreeMap<String, String>, Error> {
+    let mut aliases = BTreeMap::new();
+    for alias in written {
+        match aliases.insert(alias.from.clone(), alias.to.clone()) {
+            Some(other) if other != alias.to => {
+                return Err(Error::AliasTwice { from: alias.from });
+            }
+            Some(_) | None => {}
+        }
+    }
+    Ok(aliases)
+}
+
+/// A User-Agent in the style of the Codex CLI: a library's default one is turned away by the
+/// backend's edge. Source: `docs/wire.md`.
+fn default_user_agent() -> String {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("godex/{} ({os}; {arch})", env!("CARGO_PKG_VERSION"))
+}

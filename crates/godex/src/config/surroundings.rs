@@ -1,0 +1,66 @@
+//! What the process finds around it: folders and variables that have no flag.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Variables without a flag, read once. An empty one is unset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Surroundings {
+    /// `HOME`.
+    pub(super) home: Option<PathBuf>,
+    /// `CODEX_HOME`.
+    pub(super) codex_home: Option<PathBuf>,
+    /// `CODEX_REFRESH_TOKEN_URL_OVERRIDE`, the variable of the Codex CLI.
+    pub(super) token_url: Option<String>,
+    /// `NO_COLOR`, <https://no-color.org>.
+    no_color: bool,
+    /// `TERM=dumb`.
+    dumb_terminal: bool,
+}
+
+/// The value of a variable that is set to something.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
+}
+
+impl Surroundings {
+    /// Reads the environment of this process.
+    pub(crate) fn of_this_process() -> Self {
+        Self::from_variables(&variable)
+    }
+
+    /// Reads an environment.
+    pub(super) fn from_variables(variables: &dyn Fn(&str) -> Option<OsString>) -> Self {
+        let variable = |name| variables(name).filter(|value| !value.is_empty());
+        Self {
+            home: variable("HOME").map(PathBuf::from),
+            codex_home: variable("CODEX_HOME").map(PathBuf::from),
+            token_url: variable("CODEX_REFRESH_TOKEN_URL_OVERRIDE")
+                .map(|url| url.to_string_lossy().into_owned()),
+            no_color: variable("NO_COLOR").is_some(),
+            dumb_terminal: variable("TERM").is_some_and(|term| term == "dumb"),
+        }
+    }
+
+    /// Whether text for a reader may be coloured.
+    pub(crate) fn colour(&self, is_terminal: bool) -> bool {
+        is_terminal && !self.no_color && !self.dumb_terminal
+    }
+
+    /// The folder of the Codex CLI: `$CODEX_HOME`, else `~/.codex`.
+    pub(super) fn codex_folder(&self) -> Option<PathBuf> {
+        match &self.codex_home {
+            Some(folder) => self.expand(folder),
+            None => self.home.as_ref().map(|home| home.join(".codex")),
+        }
+    }
+
+    /// `path` with a leading `~` replaced by the home folder; `None` when there is no home.
+    pub(super) fn expand(&self, path: &Path) -> Option<PathBuf> {
+        match path.strip_prefix("~") {
+            Ok(rest) if rest.as_os_str().is_empty() => self.home.clone(),
+            Ok(rest) => self.home.as_ref().map(|home| home.join(rest)),
+            Err(_) => Some(path.to_owned()),
+        }
+    }
+}

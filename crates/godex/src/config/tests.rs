@@ -1,0 +1,1 @@
+//! What flags, variables and defaults become together.

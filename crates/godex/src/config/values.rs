@@ -1,0 +1,251 @@
+//! How each kind of value is written. A refusal says what is wrong and how to write it right.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A key in the clear. It cannot be printed by accident.
+#[derive(Clone)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Keeps `value` from being printed.
+    pub(crate) fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The key itself: for comparison and for its owner's eyes.
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// Where clients connect: `HOST:PORT`, with `localhost` and nothing at all meaning loopback.
+///
+/// # Errors
+///
+/// When `text` is not an address, with the way to write one.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let remedy = "write an IP address and a port, like 127.0.0.1:39001, localhost:39001 or :39001";
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text.rsplit_once(':').ok_or_else(|| format!("it has no port; {remedy}"))?;
+    let port: u16 =
+        port.parse().map_err(|_| format!("the port is not a number up to 65535; {remedy}"))?;
+    if host.is_empty() || host.eq_ignore_ascii_case("localhost") {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    Err(format!("the host is not an IP address; {remedy}"))
+}
+
+/// The longest duration a flag may name: ten years, far from where clocks overflow.
+const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+
+/// A duration that may be zero.
+pub(super) fn parse_pause(text: &str) -> Result<Duration, String> {
+    let remedy = "write a number and a unit, like 30s, 15m or 6h";
+    let duration = humantime::parse_duration(text.trim())
+        .map_err(|_| format!("it is not a duration; {remedy}"))?;
+    if duration > LONGEST {
+        return Err(format!("it is longer than ten years; {remedy}"));
+    }
+    Ok(duration)
+}
+
+/// A duration that is at least a millisecond.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = parse_pause(text)?;
+    if duration < Duration::from_millis(1) {
+        return Err("it leaves no time at all; write a number and a unit, like 10s or 2m".into());
+    }
+    Ok(duration)
+}
+
+/// How many requests a key may make at once.
+pub(super) fn parse_burst(text: &str) -> Result<NonZeroU32, String> {
+    text.trim()
+        .parse()
+        .map_err(|_| "it is not a whole number from 1 to 4294967295; write one, like 10".into())
+}
+
+/// A size in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ByteSize(pub(super) usize);
+
+impl FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let remedy = "write a number of bytes or one with KiB, MiB or GiB, like 64MiB";
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+            "" | "b" => 0,
+            "kib" => 10,
+            "mib" => 20,
+            "gib" => 30,
+            _ => return Err(format!("it is not a size; {remedy}")),
+        };
+        let number: usize = number.parse().map_err(|_| format!("it is not a size; {remedy}"))?;
+        let bytes = number.checked_mul(1 << shift).filter(|bytes| isize::try_from(*bytes).is_ok());
+        match bytes {
+            None => Err(format!("it is larger than this machine can hold; {remedy}")),
+            Some(0) => Err(format!("it lets no request in; {remedy}")),
+            Some(bytes) => Ok(Self(bytes)),
+        }
+    }
+}
+
+/// Requests in a period, written like `60/m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate {
+    /// How many requests.
+    pub(crate) count: NonZeroU32,
+    /// In how long.
+    pub(crate) period: Duration,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refusal = "it is not a rate; write a number, a slash and one of s, m, h, like 60/m";
+        let (count, unit) = text.trim().split_once('/').ok_or(refusal)?;
+        let seconds = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return Err(refusal.into()),
+        };
+        let count = count.parse().map_err(|_| refusal)?;
+        Ok(Self { count, period: Duration::from_secs(seconds) })
+    }
+}
+
+/// One `--model-alias`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ModelAlias {
+    /// What the client names.
+    pub(super) from: String,
+    /// What the backend is asked for.
+    pub(super) to: String,
+}
+
+impl FromStr for ModelAlias {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refusal = "it is not an alias; write FROM=TO, like gpt-4o=gpt-5.2-codex";
+        let (from, to) = text.split_once('=').ok_or(refusal)?;
+        let name = |name: &str| parse_token(name.trim()).map_err(|_| refusal.to_owned());
+        Ok(Self { from: name(from)?, to: name(to)? })
+    }
+}
+
+/// A name: one word of visible ASCII.
+pub(super) fn parse_token(text: &str) -> Result<String, String> {
+    if text.is_empty() {
+        return Err("it is empty; write a name or leave the flag out".into());
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("it has spaces or characters that are not ASCII; write one plain word".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// The value of an HTTP header.
+pub(super) fn parse_header(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty; write a text or leave the flag out".into());
+    }
+    if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return Err("it cannot stand in an HTTP header; write one line of plain ASCII".into());
+    }
+    Ok(text.trim().to_owned())
+}
+
+/// A text with something in it.
+pub(super) fn parse_text(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("it is empty; write a text or leave the flag out".into());
+    }
+    Ok(text.to_owned())
+}
+
+/// The address of a service that is sent credentials: `https`, or `http` on loopback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BaseUrl(String);
+
+impl BaseUrl {
+    /// The address, without a slash at the end.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Why an address is refused. It never quotes the address, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UrlFault {
+    /// Not an absolute address with a host.
+    #[error("it is not an absolute URL with a host")]
+    NotAUrl,
+    /// A user name or a password in front of the host.
+    #[error("it has credentials in it; the login comes from the auth file")]
+    Credentials,
+    /// A query or a fragment, to which no path can be added.
+    #[error("it has a query or a fragment")]
+    Query,
+    /// Neither `https` nor `http`.
+    #[error("its scheme is neither https nor http")]
+    Scheme,
+    /// Credentials would travel in the clear.
+    #[error("plain http would send the login in the clear; it is allowed on loopback only")]
+    Clear,
+}
+
+impl FromStr for BaseUrl {
+    type Err = UrlFault;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        if text.contains('@') {
+            return Err(UrlFault::Credentials);
+        }
+        if text.contains(['?', '#']) {
+            return Err(UrlFault::Query);
+        }
+        let uri: http::Uri = text.parse().map_err(|_| UrlFault::NotAUrl)?;
+        let scheme = uri.scheme_str().ok_or(UrlFault::NotAUrl)?;
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlFault::NotAUrl)?;
+        match scheme {
+            "https" => {}
+            "http" if is_loopback(host) => {}
+            "http" => return Err(UrlFault::Clear),
+            _ => return Err(UrlFault::Scheme),
+        }
+        Ok(Self(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+/// Whether `host` of an address is this machine.
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
+}
