@@ -1,1 +1,4 @@
-//! upstream
+//! The way to the backend.
+
+/// The one HTTP client.
+pub(crate) mod connect;

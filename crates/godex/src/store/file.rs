@@ -1,0 +1,176 @@
+//! The only place that opens files for writing: a file is replaced as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::clock;
+
+/// Only the owner may read and write: the mode of every file that holds a secret.
+pub(crate) const PRIVATE: u32 = 0o600;
+
+/// As many symbolic links in a row as Linux follows.
+const MAX_LINKS: usize = 40;
+
+/// Puts `bytes` in the place of the file at `path`: a reader, a crash or a full disk sees the old
+/// file or the new one, never a piece.
+///
+/// A symbolic link is followed and stays. The new file has `mode`, less what the old one denied,
+/// and the old one's owner where the system lets us.
+///
+/// # Errors
+///
+/// When the folder does not let us; the old file is then untouched.
+pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let target = follow(path)?;
+    let old = match fs::metadata(&target) {
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    let mode = old.as_ref().map_or(mode, |it| it.mode() & mode);
+    let draft = Draft::create(&target, mode)?;
+    if let Some(old) = old {
+        draft.give_to(&old);
+    }
+    draft.fill(bytes)?;
+    draft.publish(&target)
+}
+
+/// Writes `bytes` over the file at `path` in place, for a file that cannot be replaced because it
+/// is a mount point or its folder is closed to us.
+///
+/// # Errors
+///
+/// When the file cannot be opened or the disk is full; the file may then be torn.
+pub(crate) fn overwrite(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(bytes)?;
+    file.set_len(bytes.len() as u64)?;
+    file.sync_all()
+}
+
+/// The file that `path` means once every symbolic link is followed. It need not exist.
+///
+/// # Errors
+///
+/// When the links form a ring or a folder cannot be searched.
+pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        match fs::read_link(&target) {
+            Ok(next) => target = folder(&target).join(next),
+            Err(error) => match error.kind() {
+                io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => return Ok(target),
+                _ => return Err(error),
+            },
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The new file under its temporary name. Dropped without being published, it is removed.
+struct Draft {
+    file: File,
+    path: PathBuf,
+    published: bool,
+}
+
+impl Draft {
+    fn create(target: &Path, mode: u32) -> io::Result<Self> {
+        let unique = u64::from_ne_bytes(clock::random()?);
+        let mut name = std::ffi::OsString::from(".");
+        name.push(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
+        name.push(format!(".{unique:016x}.tmp"));
+        let path = folder(target).join(name);
+        let file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE).open(&path)?;
+        let draft = Self { file, path, published: false };
+        // Exactly `mode`, whatever the umask is.
+        draft.file.set_permissions(fs::Permissions::from_mode(mode))?;
+        Ok(draft)
+    }
+
+    /// Keeps the owner when root replaces the file of a user, who must still be able to read it.
+    fn give_to(&self, old: &fs::Metadata) {
+        let same =
+            self.file.metadata().is_ok_and(|new| (new.uid(), new.gid()) == (old.uid(), old.gid()));
+        if !same
+            && let Err(error) =
+                std::os::unix::fs::fchown(&self.file, Some(old.uid()), Some(old.gid()))
+        {
+            tracing::debug!(%error, "the replaced file changes its owner");
+        }
+    }
+
+    fn fill(&self, bytes: &[u8]) -> io::Result<()> {
+        (&self.file).write_all(bytes)?;
+        self.file.sync_all()
+    }
+
+    fn publish(mut self, target: &Path) -> io::Result<()> {
+        fs::rename(&self.path, target)?;
+        self.published = true;
+        // The new name is on the disk only when the folder is.
+        File::open(folder(target))?.sync_all()
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        if !self.published {
+            // Nothing to do about a leftover: it is private, and no reader looks at its name.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// A lock between processes on one file, held until dropped.
+///
+/// It is taken on a sibling, `<name>.lock`, because the file itself is replaced. The sibling
+/// stays: to remove it would let two processes lock two different files of the same name.
+pub(crate) struct Lock {
+    _held: File,
+}
+
+impl Lock {
+    /// Waits until nobody else holds the lock of the file at `path`. Blocks the thread.
+    ///
+    /// # Errors
+    ///
+    /// When the folder does not let us create the lock file.
+    pub(crate) fn acquire(path: &Path) -> io::Result<Self> {
+        let file = lock_file(path)?;
+        file.lock()?;
+        Ok(Self { _held: file })
+    }
+
+    /// The lock of the file at `path`, or nothing while somebody else holds it.
+    ///
+    /// # Errors
+    ///
+    /// When the folder does not let us create the lock file.
+    pub(crate) fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
+        let file = lock_file(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _held: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+fn lock_file(path: &Path) -> io::Result<File> {
+    let target = follow(path)?;
+    let mut name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(".lock");
+    let path = folder(&target).join(name);
+    OpenOptions::new().write(true).create(true).truncate(false).mode(PRIVATE).open(path)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Files are replaced as a whole.
