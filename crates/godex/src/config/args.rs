@@ -6,17 +6,19 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
 use clap::{ArgAction, ArgMatches, ValueEnum};
+use godex_core::key::ApiKey;
+use godex_core::policy::rate::{Burst, Rate};
+use http::HeaderValue;
 
 use super::values::{
-    ByteSize, ModelAlias, Rate, Secret, parse_duration, parse_header, parse_listen, parse_pause,
-    parse_text, parse_token,
+    ByteSize, ModelAlias, parse_count, parse_duration, parse_header, parse_listen, parse_pause,
+    parse_text, parse_token, parse_workers,
 };
 
 /// The flags of `godex proxy`.
@@ -49,14 +51,14 @@ pub(crate) struct ProxyArgs {
 
     /// Threads that serve requests
     #[arg(long, env = "GODEX_PROXY_WORKERS", value_name = "N", default_value = "2")]
-    #[arg(value_parser = clap::value_parser!(u16).range(1..=512), help_heading = LISTENER)]
-    pub(super) workers: u16,
+    #[arg(value_parser = parse_workers, help_heading = LISTENER)]
+    pub(super) workers: usize,
 
     /// One key that all clients share; `-` reads it from standard input [required unless
     /// --allow-any-key or a managed key exists]
     #[arg(long, env = "GODEX_PROXY_API_KEY", value_name = "KEY")]
-    #[arg(value_parser = StringValueParser::new().map(Secret::new), help_heading = ACCESS)]
-    pub(super) api_key: Option<Secret>,
+    #[arg(value_parser = StringValueParser::new().map(ApiKey::from), help_heading = ACCESS)]
+    pub(super) api_key: Option<ApiKey>,
 
     /// File that holds the shared key, instead of --api-key
     #[arg(long, env = "GODEX_PROXY_API_KEY_FILE", value_name = "PATH", help_heading = ACCESS)]
@@ -81,12 +83,12 @@ pub(crate) struct ProxyArgs {
 
     /// Requests a key may make at once
     #[arg(long, env = "GODEX_PROXY_BURST", value_name = "N", default_value = "10")]
-    #[arg(value_parser = super::values::parse_burst, help_heading = LIMITS)]
-    pub(super) burst: NonZeroU32,
+    #[arg(help_heading = LIMITS)]
+    pub(super) burst: Burst,
 
     /// Tokens a key may use; 0 is no limit
     #[arg(long, env = "GODEX_PROXY_QUOTA_TOKENS", value_name = "N", default_value = "0")]
-    #[arg(help_heading = LIMITS)]
+    #[arg(value_parser = parse_count, help_heading = LIMITS)]
     pub(super) quota_tokens: u64,
 
     /// Usage log [default: ~/.codex/proxy-usage.jsonl]
@@ -146,12 +148,12 @@ pub(crate) struct ProxyArgs {
     /// `User-Agent` sent to the backend [default: godex/VERSION (OS; ARCH)]
     #[arg(long, env = "GODEX_PROXY_USER_AGENT", value_name = "TEXT")]
     #[arg(value_parser = parse_header, help_heading = BACKEND)]
-    pub(super) user_agent: Option<String>,
+    pub(super) user_agent: Option<HeaderValue>,
 
     /// `originator` sent to the backend
     #[arg(long, env = "GODEX_PROXY_ORIGINATOR", value_name = "NAME")]
-    #[arg(default_value = "codex_cli_rs", value_parser = parse_token, help_heading = BACKEND)]
-    pub(super) originator: String,
+    #[arg(default_value = "codex_cli_rs", value_parser = parse_header, help_heading = BACKEND)]
+    pub(super) originator: HeaderValue,
 
     /// How long connecting to the backend may take
     #[arg(long, env = "GODEX_PROXY_CONNECT_TIMEOUT", value_name = "DURATION")]

@@ -17,14 +17,18 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use godex_core::key::ApiKey;
+use godex_core::policy::rate::{Burst, Rate};
+use http::HeaderValue;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
 pub(crate) use settle::Error;
 pub(crate) use surroundings::Surroundings;
-pub(crate) use values::{BaseUrl, Rate, Secret, parse_listen};
+pub(crate) use values::{BaseUrl, parse_listen};
 
 /// Everything `godex proxy` has decided before it opens its listener.
 #[derive(Clone, Debug)]
@@ -36,7 +40,7 @@ pub(crate) struct Config {
     /// Requests a key may make when it has no rate of its own.
     pub(crate) rate: Rate,
     /// Requests a key may make at once when it has no burst of its own.
-    pub(crate) burst: NonZeroU32,
+    pub(crate) burst: Burst,
     /// Tokens a key may use when it has no quota of its own; `None` is no limit.
     pub(crate) quota_tokens: Option<NonZeroU64>,
     /// The managed keys, stored as hashes.
@@ -54,10 +58,10 @@ pub(crate) struct Config {
     pub(crate) auth_path: PathBuf,
     /// Whether a 401 may be answered by renewing the token over the network.
     pub(crate) allow_refresh: bool,
-    /// `User-Agent` of every call to the backend and the issuer; a valid header value.
-    pub(crate) user_agent: String,
-    /// `originator` of every call to the backend and the issuer; a valid header value.
-    pub(crate) originator: String,
+    /// `User-Agent` of every call to the backend and the issuer.
+    pub(crate) user_agent: HeaderValue,
+    /// `originator` of every call to the backend and the issuer.
+    pub(crate) originator: HeaderValue,
     /// How long connecting to the backend may take, TLS included.
     pub(crate) connect_timeout: Duration,
     /// How long the backend may take to send its response headers.
@@ -95,7 +99,7 @@ pub(crate) enum Admission {
     /// Whoever presents a managed key, or the shared one if there is one.
     Keys {
         /// `--api-key`.
-        shared: Option<Secret>,
+        shared: Option<ApiKey>,
     },
     /// Whoever presents any bearer token.
     Anyone,

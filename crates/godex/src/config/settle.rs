@@ -5,7 +5,10 @@ use std::io::{self, Read};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use super::values::{BaseUrl, Secret, UrlFault};
+use godex_core::key::ApiKey;
+use http::HeaderValue;
+
+use super::values::{BaseUrl, UrlFault};
 use super::{Admission, Config, Logging, ProxyArgs, Surroundings};
 
 /// Where the Codex CLI renews its token. Source: `docs/wire.md`.
@@ -141,7 +144,7 @@ impl ProxyArgs {
             heartbeat: Some(self.heartbeat).filter(|pause| !pause.is_zero()),
             max_body: self.max_body.0,
             drain_timeout: self.drain_timeout,
-            workers: usize::from(self.workers),
+            workers: self.workers,
             logging: Logging {
                 level: self.log_level,
                 format: self.log_format,
@@ -190,11 +193,11 @@ fn place(
 
 /// The shared key, from wherever it was given.
 fn shared_key(
-    key: Option<Secret>,
+    key: Option<ApiKey>,
     file: Option<PathBuf>,
     surroundings: &Surroundings,
     input: &mut dyn Read,
-) -> Result<Option<Secret>, Error> {
+) -> Result<Option<ApiKey>, Error> {
     match (key, file) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(Error::TwoKeys),
@@ -216,16 +219,16 @@ fn shared_key(
 }
 
 /// The first line of a file or an input, as a key.
-fn read_key(origin: String, input: &mut dyn Read) -> Result<Secret, Error> {
+fn read_key(origin: String, input: &mut dyn Read) -> Result<ApiKey, Error> {
     let mut text = String::new();
     match input.take(LONGEST_KEY + 2).read_to_string(&mut text) {
-        Ok(_) => judge_key(&origin, Secret::new(text.trim_end_matches(['\r', '\n']).to_owned())),
+        Ok(_) => judge_key(&origin, ApiKey::from(text.trim_end_matches(['\r', '\n']).to_owned())),
         Err(source) => Err(Error::KeyUnreadable { origin, source }),
     }
 }
 
 /// Accepts a key that a client can present in a header.
-fn judge_key(origin: &str, key: Secret) -> Result<Secret, Error> {
+fn judge_key(origin: &str, key: ApiKey) -> Result<ApiKey, Error> {
     let refuse = |why| Err(Error::Key { origin: origin.to_owned(), why });
     let text = key.expose();
     if text.is_empty() {
@@ -261,7 +264,9 @@ fn aliases(written: Vec<super::values::ModelAlias>) -> Result<BTreeMap<String, S
 
 /// A User-Agent in the style of the Codex CLI: a library's default one is turned away by the
 /// backend's edge. Source: `docs/wire.md`.
-fn default_user_agent() -> String {
+fn default_user_agent() -> HeaderValue {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
-    format!("godex/{} ({os}; {arch})", env!("CARGO_PKG_VERSION"))
+    let name = concat!("godex/", env!("CARGO_PKG_VERSION"));
+    HeaderValue::from_str(&format!("{name} ({os}; {arch})"))
+        .unwrap_or_else(|_| HeaderValue::from_static(name))
 }

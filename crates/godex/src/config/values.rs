@@ -2,31 +2,10 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// A key in the clear. It cannot be printed by accident.
-#[derive(Clone)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// Keeps `value` from being printed.
-    pub(crate) fn new(value: String) -> Self {
-        Self(value)
-    }
-
-    /// The key itself: for comparison and for its owner's eyes.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
+use http::{HeaderValue, Uri};
 
 /// Where clients connect: `HOST:PORT`, with `localhost` and nothing at all meaning loopback.
 ///
@@ -70,13 +49,6 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
-/// How many requests a key may make at once.
-pub(super) fn parse_burst(text: &str) -> Result<NonZeroU32, String> {
-    text.trim()
-        .parse()
-        .map_err(|_| "it is not a whole number from 1 to 4294967295; write one, like 10".into())
-}
-
 /// A size in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ByteSize(pub(super) usize);
@@ -103,32 +75,6 @@ impl FromStr for ByteSize {
             Some(0) => Err(format!("it lets no request in; {remedy}")),
             Some(bytes) => Ok(Self(bytes)),
         }
-    }
-}
-
-/// Requests in a period, written like `60/m`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rate {
-    /// How many requests.
-    pub(crate) count: NonZeroU32,
-    /// In how long.
-    pub(crate) period: Duration,
-}
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refusal = "it is not a rate; write a number, a slash and one of s, m, h, like 60/m";
-        let (count, unit) = text.trim().split_once('/').ok_or(refusal)?;
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3600,
-            _ => return Err(refusal.into()),
-        };
-        let count = count.parse().map_err(|_| refusal)?;
-        Ok(Self { count, period: Duration::from_secs(seconds) })
     }
 }
 
@@ -164,14 +110,32 @@ pub(super) fn parse_token(text: &str) -> Result<String, String> {
 }
 
 /// The value of an HTTP header.
-pub(super) fn parse_header(text: &str) -> Result<String, String> {
-    if text.trim().is_empty() {
+pub(super) fn parse_header(text: &str) -> Result<HeaderValue, String> {
+    let text = text.trim();
+    if text.is_empty() {
         return Err("it is empty; write a text or leave the flag out".into());
     }
-    if !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
-        return Err("it cannot stand in an HTTP header; write one line of plain ASCII".into());
-    }
-    Ok(text.trim().to_owned())
+    HeaderValue::from_str(text)
+        .ok()
+        .filter(|_| text.is_ascii())
+        .ok_or_else(|| "it cannot stand in an HTTP header; write one line of plain ASCII".into())
+}
+
+/// A whole number that may be zero.
+pub(super) fn parse_count(text: &str) -> Result<u64, String> {
+    Some(text.trim())
+        .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| "it is not a whole number; write one like 1000000, or 0 for none".into())
+}
+
+/// How many threads serve requests.
+pub(super) fn parse_workers(text: &str) -> Result<usize, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|workers| (1..=512).contains(workers))
+        .ok_or_else(|| "it is not a whole number from 1 to 512; write one, like 2".into())
 }
 
 /// A text with something in it.
@@ -184,18 +148,26 @@ pub(super) fn parse_text(text: &str) -> Result<String, String> {
 
 /// The address of a service that is sent credentials: `https`, or `http` on loopback.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct BaseUrl(String);
+pub(crate) struct BaseUrl {
+    text: String,
+    uri: Uri,
+}
 
 impl BaseUrl {
-    /// The address, without a slash at the end.
+    /// The address, without a slash at the end: paths are appended to it.
     pub(crate) fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// The address, parsed.
+    pub(crate) fn uri(&self) -> &Uri {
+        &self.uri
     }
 }
 
 impl fmt::Display for BaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
@@ -223,14 +195,14 @@ impl FromStr for BaseUrl {
     type Err = UrlFault;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim();
+        let text = text.trim().trim_end_matches('/');
         if text.contains('@') {
             return Err(UrlFault::Credentials);
         }
         if text.contains(['?', '#']) {
             return Err(UrlFault::Query);
         }
-        let uri: http::Uri = text.parse().map_err(|_| UrlFault::NotAUrl)?;
+        let uri: Uri = text.parse().map_err(|_| UrlFault::NotAUrl)?;
         let scheme = uri.scheme_str().ok_or(UrlFault::NotAUrl)?;
         let host = uri.host().filter(|host| !host.is_empty()).ok_or(UrlFault::NotAUrl)?;
         match scheme {
@@ -239,7 +211,7 @@ impl FromStr for BaseUrl {
             "http" => return Err(UrlFault::Clear),
             _ => return Err(UrlFault::Scheme),
         }
-        Ok(Self(text.trim_end_matches('/').to_owned()))
+        Ok(Self { text: text.to_owned(), uri })
     }
 }
 

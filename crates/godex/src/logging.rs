@@ -1,0 +1,150 @@
+//! Where log lines go and how they look: standard error, for eyes on a terminal and as JSON
+//! elsewhere.
+
+use std::io::{self, IsTerminal};
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry;
+
+use crate::config::{LogFormat, LogLevel, Logging, Surroundings};
+
+/// The target of the line every request gets with `--log-requests`, at level `info`. It is
+/// logged whatever the level of the rest.
+pub(crate) const REQUESTS: &str = "godex::request";
+
+/// Sends the log lines of this process to standard error. A second call changes nothing.
+pub(crate) fn start(logging: Logging, surroundings: &Surroundings) {
+    let is_terminal = io::stderr().is_terminal();
+    let colour = surroundings.colour(is_terminal);
+    let subscriber = subscriber(logging, is_terminal, colour, io::stderr);
+    let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// What [`start`] installs, writing to `writer`.
+fn subscriber<W>(
+    logging: Logging,
+    is_terminal: bool,
+    colour: bool,
+    writer: W,
+) -> Box<dyn Subscriber + Send + Sync>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let json = match logging.format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+    };
+    // A log that nobody reads any more must not become a panic of the one who writes it.
+    let lines = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(writer)
+        .with_ansi(colour);
+    let filter = filter(logging);
+    match json {
+        true => {
+            let lines =
+                lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            Box::new(registry().with(lines.with_filter(filter)))
+        }
+        false => Box::new(registry().with(lines.with_target(false).with_filter(filter))),
+    }
+}
+
+/// Our own lines at the chosen level; libraries speak up from `warn` on, because what they say at
+/// `debug` is theirs and not reviewed for secrets.
+fn filter(logging: Logging) -> Targets {
+    let level = match logging.level {
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Error => LevelFilter::ERROR,
+    };
+    let requests = match logging.requests {
+        true => level.max(LevelFilter::INFO),
+        false => LevelFilter::OFF,
+    };
+    Targets::new()
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("godex", level)
+        .with_target(REQUESTS, requests)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::{Arc, Mutex};
+
+    use super::{REQUESTS, subscriber};
+    use crate::config::{LogFormat, LogLevel, Logging};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(logging: Logging, is_terminal: bool) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(logging, is_terminal, false, move || writer.clone());
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::debug!("small");
+            tracing::info!(key.id = "key_1", "happened");
+            tracing::error!("failed");
+            tracing::debug!(target: "hyper", "library detail");
+            tracing::info!(target: REQUESTS, status = 200, "served");
+        });
+        let bytes = lines.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn the_level_and_the_request_lines_are_separate_choices() {
+        #[track_caller]
+        fn check(level: LogLevel, requests: bool, expected: &[&str]) {
+            let text = logged(Logging { level, format: LogFormat::Human, requests }, true);
+            let all = ["small", "happened", "failed", "library detail", "served"];
+            let seen: Vec<_> = all.into_iter().filter(|word| text.contains(word)).collect();
+            assert_eq!(seen, expected, "{text}");
+        }
+        check(LogLevel::Debug, false, &["small", "happened", "failed"]);
+        check(LogLevel::Info, false, &["happened", "failed"]);
+        check(LogLevel::Warn, false, &["failed"]);
+        check(LogLevel::Error, true, &["failed", "served"]);
+        check(LogLevel::Info, true, &["happened", "failed", "served"]);
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_is_a_json_object_with_a_utc_timestamp() {
+        let logging =
+            Logging { level: LogLevel::Info, format: LogFormat::Auto, requests: false };
+        let text = logged(logging, false);
+        let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        assert_eq!(line["message"], "happened");
+        assert_eq!(line["key.id"], "key_1");
+        let time: jiff::Timestamp = line["timestamp"].as_str().unwrap().parse().unwrap();
+        assert!(time > jiff::Timestamp::UNIX_EPOCH);
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+    }
+
+    #[test]
+    fn an_explicit_format_does_not_ask_for_a_terminal() {
+        let line = |format, is_terminal| {
+            logged(Logging { level: LogLevel::Info, format, requests: false }, is_terminal)
+        };
+        assert!(line(LogFormat::Json, true).starts_with('{'));
+        assert!(!line(LogFormat::Human, false).starts_with('{'));
+        assert!(!line(LogFormat::Auto, true).starts_with('{'));
+    }
+}
