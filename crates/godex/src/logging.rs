@@ -127,8 +127,7 @@ mod tests {
 
     #[test]
     fn without_a_terminal_a_line_is_a_json_object_with_a_utc_timestamp() {
-        let logging =
-            Logging { level: LogLevel::Info, format: LogFormat::Auto, requests: false };
+        let logging = Logging { level: LogLevel::Info, format: LogFormat::Auto, requests: false };
         let text = logged(logging, false);
         let line: serde_json::Value = serde_json::from_str(text.lines().next().unwrap()).unwrap();
         assert_eq!(line["message"], "happened");

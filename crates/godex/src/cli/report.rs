@@ -58,16 +58,29 @@ impl From<Exit> for ExitCode {
 /// Why a command failed, in the user's world: what, why, and the remedy.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
-    what: String,
+    what: What,
     cause: Option<String>,
     help: Vec<String>,
     exit: Exit,
 }
 
+#[derive(Clone, Debug)]
+enum What {
+    /// One line, shown after `error:`.
+    Failed(String),
+    /// The help of a command that was given nothing to do, shown as it is.
+    Nothing(String),
+}
+
 impl Failure {
     /// Something failed: `what` is one line without a full stop.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { what: what.into(), cause: None, help: Vec::new(), exit }
+        Self { what: What::Failed(what.into()), cause: None, help: Vec::new(), exit }
+    }
+
+    /// A command was given nothing to do; `help` says what there is.
+    pub(crate) fn help_wanted(help: String) -> Self {
+        Self { what: What::Nothing(help), cause: None, help: Vec::new(), exit: Exit::Usage }
     }
 
     /// Adds why it failed.
@@ -99,7 +112,10 @@ impl Failure {
             true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
             false => text.to_owned(),
         };
-        writeln!(out, "{} {}", paint("1;31", "error:"), self.what)?;
+        match &self.what {
+            What::Failed(what) => writeln!(out, "{} {what}", paint("1;31", "error:"))?,
+            What::Nothing(help) => out.write_all(help.as_bytes())?,
+        }
         if let Some(cause) = &self.cause {
             writeln!(out, "  {} {cause}", paint("1", "cause:"))?;
         }
@@ -122,8 +138,10 @@ pub(crate) fn say(text: &str) -> Result<(), Failure> {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Failure::new(Exit::Failure, "cannot write to standard output")
-            .cause(error.to_string())),
+        Err(error) => {
+            Err(Failure::new(Exit::Failure, "cannot write to standard output")
+                .cause(error.to_string()))
+        }
     }
 }
 

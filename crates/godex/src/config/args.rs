@@ -67,7 +67,8 @@ pub(crate) struct ProxyArgs {
     /// Accept any bearer token; only on a loopback address, for development
     #[arg(long, env = "GODEX_PROXY_ALLOW_ANY_KEY", value_name = "BOOL", default_value = "false")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     #[arg(help_heading = ACCESS)]
     pub(super) allow_any_key: bool,
 
@@ -125,7 +126,8 @@ pub(crate) struct ProxyArgs {
     /// Serve from a built-in offline backend: no account needed, nothing leaves this machine
     #[arg(long, env = "GODEX_PROXY_MOCK", value_name = "BOOL", default_value = "false")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     #[arg(help_heading = BACKEND)]
     pub(super) mock: bool,
 
@@ -141,7 +143,8 @@ pub(crate) struct ProxyArgs {
     /// Renew the access token over the network when the backend answers 401
     #[arg(long, env = "GODEX_PROXY_ALLOW_REFRESH", value_name = "BOOL", default_value = "false")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     #[arg(help_heading = BACKEND)]
     pub(super) allow_refresh: bool,
 
@@ -183,7 +186,8 @@ pub(crate) struct ProxyArgs {
     /// Log one line for every request
     #[arg(long, env = "GODEX_PROXY_LOG_REQUESTS", value_name = "BOOL", default_value = "false")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = BoolishValueParser::new())]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
     #[arg(help_heading = LOGGING)]
     pub(super) log_requests: bool,
 }

@@ -27,7 +27,7 @@ use http::HeaderValue;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
 pub(crate) use settle::Error;
-pub(crate) use surroundings::Surroundings;
+pub(crate) use surroundings::{Surroundings, variable};
 pub(crate) use values::{BaseUrl, parse_listen};
 
 /// Everything `godex proxy` has decided before it opens its listener.

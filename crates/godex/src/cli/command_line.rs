@@ -1,0 +1,215 @@
+//! Arguments become a command. What clap refuses is told in the form of all failures: what, why
+//! and the remedy, naming the variable when the value came from there, and never a secret.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{ArgMatches, CommandFactory, FromArgMatches};
+
+use super::Godex;
+use super::report::{Exit, Failure, say};
+use crate::config::{ignore_empty_variables, variable};
+
+/// What the user asked for, and how each value came about; `None` when help or the version was
+/// wanted and has been printed.
+///
+/// # Errors
+///
+/// When the arguments or a variable cannot be understood.
+pub(super) fn parse(
+    arguments: &[OsString],
+    colour: bool,
+) -> Result<Option<(Godex, ArgMatches)>, Failure> {
+    let parsed = ignore_empty_variables(command(), &variable)
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Ok((Godex::from_arg_matches(&matches)?, matches)));
+    let error = match parsed {
+        Ok(parsed) => return Ok(Some(parsed)),
+        Err(error) => error,
+    };
+    match error.kind() {
+        ErrorKind::DisplayHelp => {
+            let help = error.render();
+            let text = if colour { help.ansi().to_string() } else { help.to_string() };
+            say(&text).map(|()| None)
+        }
+        ErrorKind::DisplayVersion => say(&version()).map(|()| None),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Failure::help_wanted(error.render().to_string()))
+        }
+        _ => Err(refusal(&error, arguments)),
+    }
+}
+
+/// The command as it is shown: no value of the environment stands in its help.
+fn command() -> clap::Command {
+    let mut codes = String::from("Exit codes:\n");
+    for exit in Exit::ALL {
+        let _ = writeln!(codes, "  {:<3} {}", exit as u8, exit.meaning());
+    }
+    hide_values(Godex::command().after_help(codes.trim_end().to_owned()))
+}
+
+fn hide_values(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| arg.hide_env_values(true)).mut_subcommands(hide_values)
+}
+
+fn version() -> String {
+    let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
+    format!("godex {} ({os}-{arch})\n", env!("CARGO_PKG_VERSION"))
+}
+
+/// The reference of all commands in Markdown: `docs/cli.md`.
+pub fn reference() -> String {
+    let mut text = String::from(
+        "# Commands\n\n\
+         Generated from the program's own help. After a change of a flag: \
+         `UPDATE=1 cargo test -p godex --test it cli`.\n\n\
+         A flag wins over its environment variable, which wins over the default. An empty \
+         variable is an unset one.\n",
+    );
+    let mut root = command().term_width(100);
+    root.build();
+    describe(&mut root, &mut text);
+    text
+}
+
+fn describe(command: &mut clap::Command, text: &mut String) {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+    let help = command.render_long_help().to_string();
+    let _ = write!(text, "\n## {name}\n\n```text\n");
+    for line in help.trim_end().lines() {
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text.push_str("```\n");
+    for child in command.get_subcommands_mut() {
+        if !child.is_hide_set() && child.get_name() != "help" {
+            describe(child, text);
+        }
+    }
+}
+
+/// The failure behind a refusal of clap.
+fn refusal(error: &clap::Error, arguments: &[OsString]) -> Failure {
+    let judged = match error.kind() {
+        ErrorKind::ValueValidation => true,
+        // clap has one kind for a value that is wrong and one that is missing.
+        ErrorKind::InvalidValue => {
+            !matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(it)) if it.is_empty())
+        }
+        _ => false,
+    };
+    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+        (Some(ContextValue::String(arg)), Some(ContextValue::String(value))) if judged => {
+            wrong_value(error, arguments, arg, value)
+        }
+        (Some(ContextValue::String(arg)), _) if is_switch_value(arg) => wrong_form(error)
+            .help(format!("a switch takes its value after an equals sign: --allow-any-key={arg}")),
+        (_, _) => wrong_form(error),
+    }
+}
+
+/// Whether an unexpected argument looks like the value of a switch, as in `--mock false`.
+fn is_switch_value(argument: &str) -> bool {
+    matches!(argument, "true" | "false" | "yes" | "no" | "on" | "off" | "1" | "0")
+}
+
+/// A value that its flag does not take.
+fn wrong_value(error: &clap::Error, arguments: &[OsString], arg: &str, value: &str) -> Failure {
+    let flag = arg.split([' ', '=', '[']).next().unwrap_or(arg);
+    let place = match (written(arguments, flag), variable_of(&command(), flag)) {
+        (false, Some(name)) => format!("the variable {name} ({flag})"),
+        (_, _) => flag.to_owned(),
+    };
+    let failure =
+        Failure::new(Exit::Usage, format!("invalid value `{}` for {place}", masked(value)));
+    let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
+        && !values.is_empty()
+    {
+        return failure
+            .cause("it is none of the values it can have")
+            .help(format!("write one of {}", values.join(", ")));
+    }
+    match why.split_once("write ") {
+        Some((cause, remedy)) => failure
+            .cause(masked(cause.trim_end_matches([' ', ';', ':', ','])))
+            .help(format!("write {remedy}")),
+        None if why == "value was not a boolean" => {
+            failure.cause("it is neither yes nor no").help("write true or false")
+        }
+        None => failure.cause(masked(&why)).help("see what it takes with --help"),
+    }
+}
+
+/// Arguments that make no command: unknown, doubled, missing.
+fn wrong_form(error: &clap::Error) -> Failure {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let what = lines.next().unwrap_or("the command line cannot be understood");
+    let what = what.strip_prefix("error: ").unwrap_or(what);
+    let mut failure = Failure::new(Exit::Usage, masked(what));
+    for line in lines {
+        let line = line.strip_prefix("tip: ").unwrap_or(line);
+        failure = failure.help(masked(line));
+    }
+    failure
+}
+
+/// Whether `flag` stands on the command line.
+fn written(arguments: &[OsString], flag: &str) -> bool {
+    arguments.iter().filter_map(|argument| argument.to_str()).any(|argument| {
+        argument.strip_prefix(flag).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
+    })
+}
+
+/// The variable of `flag`, if it is set to something.
+fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
+    let long = flag.strip_prefix("--")?;
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long));
+    match own.and_then(|arg| arg.get_env()).and_then(OsStr::to_str) {
+        Some(name) => variable(name).filter(|value| !value.is_empty()).map(|_| name.to_owned()),
+        None => command.get_subcommands().find_map(|command| variable_of(command, flag)),
+    }
+}
+
+/// `text` without words that may be keys or tokens that slipped into the wrong place.
+fn masked(text: &str) -> String {
+    let quiet = |word: &str| match ["gxk_", "sk-", "eyJ"].into_iter().find(|it| word.contains(it)) {
+        Some(prefix) => format!("{prefix}…"),
+        None if long_and_mixed(word) => "…".to_owned(),
+        None => word.to_owned(),
+    };
+    text.split_inclusive([' ', '\'', '`', '"', '='])
+        .map(|piece| {
+            let word = piece.trim_end_matches([' ', '\'', '`', '"', '=']);
+            quiet(word) + piece.get(word.len()..).unwrap_or_default()
+        })
+        .collect()
+}
+
+/// Whether a word looks random: long, with digits, and neither a path, a name of ours nor prose.
+fn long_and_mixed(word: &str) -> bool {
+    word.len() >= 20
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && !word.contains(['/', ':', ' '])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masked;
+
+    #[test]
+    fn keys_in_the_wrong_place_are_not_repeated() {
+        #[track_caller]
+        fn check(text: &str, expected: &str) {
+            assert_eq!(masked(text), expected);
+        }
+        check("unrecognized subcommand 'gxk_abc123'", "unrecognized subcommand 'gxk_…'");
+        check("invalid `sk-proj-1` here", "invalid `sk-…` here");
+        check("found '0123456789abcdef0123'", "found '…'");
+        check("unexpected argument '--rates' found", "unexpected argument '--rates' found");
+        check("/home/ann/a-very-long-folder-0123/x", "/home/ann/a-very-long-folder-0123/x");
+    }
+}

@@ -1,0 +1,229 @@
+//! `godex proxy`: settings are settled, the login, the keys and the port are checked in this
+//! order, and only what is ready is announced.
+
+mod banner;
+mod signals;
+
+use std::future::Future;
+use std::io::{self, IsTerminal, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use self::signals::Signals;
+use super::report::{Exit, Failure};
+use crate::auth::{self, Login};
+use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
+use crate::logging;
+use crate::tasks::Tasks;
+use crate::upstream::connect;
+
+/// `godex proxy`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = VARIABLES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    flags: ProxyArgs,
+}
+
+/// Variables that have no flag.
+const VARIABLES: &str = "\
+Other variables:
+  CODEX_HOME                        Folder to use instead of ~/.codex
+  CODEX_REFRESH_TOKEN_URL_OVERRIDE  Where --allow-refresh renews the token
+  HTTPS_PROXY, ALL_PROXY, NO_PROXY  Proxy on the way to the backend
+  SSL_CERT_FILE, SSL_CERT_DIR       Certificates to trust
+  NO_COLOR                          Plain text on a terminal, too";
+
+/// How long a second signal leaves to what is still running.
+const LAST_MOMENTS: Duration = Duration::from_millis(500);
+
+/// Serves until a signal, or does what the subcommand says.
+///
+/// # Errors
+///
+/// When something is missing to serve, or serving fails.
+pub(super) fn run(
+    args: Args,
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+) -> Result<Exit, Failure> {
+    let own = matches.subcommand_matches("proxy").unwrap_or(matches);
+    let mut flags = args.flags;
+    flags.prefer_command_line(own);
+    let config = flags.resolve(surroundings, &mut io::stdin().lock()).map_err(|it| refused(&it))?;
+    logging::start(config.logging, surroundings);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.workers)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Failure::new(Exit::Failure, "cannot start the threads that serve requests")
+                .cause(error.to_string())
+        })?;
+    let outcome = runtime.block_on(start(config, surroundings));
+    runtime.shutdown_timeout(LAST_MOMENTS);
+    outcome.map(|()| Exit::Success)
+}
+
+/// A refused setting, in the form of all failures.
+fn refused(error: &config::Error) -> Failure {
+    let failure = Failure::new(Exit::Usage, error.to_string()).help(error.help());
+    match std::error::Error::source(error) {
+        Some(cause) => failure.cause(cause.to_string()),
+        None => failure,
+    }
+}
+
+/// From settings to a server, and on until it ends.
+async fn start(config: Config, surroundings: &Surroundings) -> Result<(), Failure> {
+    let tasks = Tasks::default();
+    let parts = open(&config, &tasks)?;
+    check_keys(&config)?;
+    let listener = bind(config.listen)?;
+    let address = listener.local_addr().unwrap_or(config.listen);
+    let mut signals = Signals::listen().map_err(|error| {
+        Failure::new(Exit::Failure, "cannot listen for signals").cause(error.to_string())
+    })?;
+    announce(&config, address, surroundings);
+
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let shutdown = async {
+        // Whether it is sent or dropped, it means: stop.
+        let _ = stopped.await;
+    };
+    let serving = serve(config, parts, tasks, listener, shutdown);
+    tokio::pin!(serving);
+    tokio::select! {
+        outcome = &mut serving => return outcome,
+        () = signals.next() => {}
+    }
+    tracing::info!("stopping: running requests may finish; a second signal ends them");
+    let _ = stop.send(());
+    tokio::select! {
+        outcome = serving => outcome,
+        () = signals.next() => {
+            Err(Failure::new(Exit::Failure, "stopped by a second signal, running requests were cut"))
+        }
+    }
+}
+
+/// What is opened before the listener.
+struct Parts {
+    login: Login,
+}
+
+/// Opens what serving needs.
+fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
+    let http = connect::client(config.connect_timeout);
+    let settings = auth::Settings {
+        auth_path: config.auth_path.clone(),
+        allow_refresh: config.allow_refresh,
+        token_url: config.token_url.uri().clone(),
+        user_agent: config.user_agent.clone(),
+        originator: config.originator.clone(),
+    };
+    let login = Login::open(settings, http, tasks.clone()).map_err(|it| no_login(&it))?;
+    Ok(Parts { login })
+}
+
+/// The three ways to a login.
+fn no_login(error: &auth::Error) -> Failure {
+    let failure = |exit, what| {
+        let cause = match error {
+            auth::Error::Missing { path } => format!("{} does not exist", path.display()),
+            auth::Error::Unreadable { .. }
+            | auth::Error::Malformed { .. }
+            | auth::Error::Rejected(_)
+            | auth::Error::Unavailable { .. } => error.to_string(),
+        };
+        Failure::new(exit, what).cause(cause)
+    };
+    match error {
+        auth::Error::Unreadable { .. } => failure(Exit::Config, "the login cannot be read")
+            .help("let this user read it (chmod 600, chown), or name another with --auth-path"),
+        auth::Error::Missing { .. }
+        | auth::Error::Malformed { .. }
+        | auth::Error::Rejected(_)
+        | auth::Error::Unavailable { .. } => {
+            failure(Exit::NotLoggedIn, "not logged in to ChatGPT")
+                .help("sign in              godex login            (opens a browser; --device on a server)")
+                .help("or with Codex CLI    codex login")
+                .help("just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)")
+        }
+    }
+}
+
+/// Refuses to serve when every request would be refused.
+fn check_keys(config: &Config) -> Result<(), Failure> {
+    match &config.admission {
+        Admission::Anyone | Admission::Keys { shared: Some(_) } => Ok(()),
+        Admission::Keys { shared: None } => Err(Failure::new(
+            Exit::Usage,
+            "no API key is configured, so every request would be refused",
+        )
+        .help("godex proxy keys add --label my-laptop        (stored hashed; shown once)")
+        .help("godex proxy --api-key local-dev-key           (one shared key)")
+        .help("godex proxy --allow-any-key                   (loopback only, development)")),
+    }
+}
+
+/// Takes the port.
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let refuse = |error: io::Error| {
+        let other = match address.port().checked_add(1) {
+            Some(port) => SocketAddr::new(address.ip(), port),
+            None => SocketAddr::new(address.ip(), 39001),
+        };
+        let failure = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                return Failure::new(
+                    Exit::Failure,
+                    format!("{address} is already in use by another program"),
+                )
+                .help(format!("stop it, or pick another port: --listen {other}"));
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                Failure::new(Exit::Failure, format!("{address} is not an address of this machine"))
+                    .help("listen on loopback: --listen 127.0.0.1:39001")
+            }
+            io::ErrorKind::PermissionDenied => {
+                Failure::new(Exit::Failure, format!("this user may not listen on {address}"))
+                    .help("pick a port from 1024 on: --listen 127.0.0.1:39001")
+            }
+            _ => Failure::new(Exit::Failure, format!("cannot listen on {address}"))
+                .help("pick another address: --listen 127.0.0.1:39001"),
+        };
+        failure.cause(error.to_string())
+    };
+    let listener = TcpListener::bind(address).map_err(refuse)?;
+    listener.set_nonblocking(true).map_err(refuse)?;
+    Ok(listener)
+}
+
+/// Says that the listener is open.
+fn announce(config: &Config, address: SocketAddr, surroundings: &Surroundings) {
+    if config.logging.format == config::LogFormat::Json {
+        tracing::info!(listen = %address, backend = %config.base_url, "listening on {address}");
+        return;
+    }
+    let mut stderr = io::stderr().lock();
+    let colour = surroundings.colour(stderr.is_terminal());
+    // A closed standard error is no reason not to serve.
+    let _ = stderr.write_all(banner::ready(config, address, colour).as_bytes());
+}
+
+/// Answers requests until `shutdown` resolves and the running ones have ended.
+async fn serve(
+    config: Config,
+    parts: Parts,
+    tasks: Tasks,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let _ = (config, parts.login, listener);
+    shutdown.await;
+    tasks.ended().await;
+    Ok(())
+}

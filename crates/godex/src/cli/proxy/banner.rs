@@ -1,0 +1,90 @@
+//! What the user reads when the listener is open.
+
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::config::{Admission, Config};
+
+/// The text for a proxy that listens on `address`. It never holds a key of the user.
+pub(super) fn ready(config: &Config, address: SocketAddr, colour: bool) -> String {
+    let url = format!("http://{}/v1", reachable(address));
+    let mut text = title("ready", colour);
+    row(&mut text, "listening", &listening(address, &url));
+    row(&mut text, "backend", config.base_url.as_str());
+    let access = match &config.admission {
+        Admission::Anyone => "any bearer token (development only)",
+        Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys",
+        Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
+    };
+    row(&mut text, "access", access);
+    let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
+    row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
+    row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
+    text
+}
+
+/// The text for a proxy in front of the simulator; `key` was made for this run, if any was.
+pub(super) fn mock(
+    config: &Config,
+    address: SocketAddr,
+    key: Option<&str>,
+    colour: bool,
+) -> String {
+    let url = format!("http://{}/v1", reachable(address));
+    let what = "MOCK backend: canned answers, nothing leaves this machine";
+    let mut text = title(what, colour);
+    row(&mut text, "listening", &listening(address, &url));
+    let presented = match (key, &config.admission) {
+        (Some(key), _) => {
+            row(&mut text, "api key", &format!("{key}  (temporary, this run only)"));
+            key
+        }
+        (None, Admission::Anyone) => {
+            row(&mut text, "api key", "any bearer token");
+            "anything"
+        }
+        (None, Admission::Keys { .. }) => {
+            row(&mut text, "api key", "the one you gave");
+            "YOUR_KEY"
+        }
+    };
+    row(
+        &mut text,
+        "try it",
+        &format!(
+            "curl -s {url}/responses -H 'Authorization: Bearer {presented}' \\\n                \
+             -H 'Content-Type: application/json' -d '{{\"model\":\"{}\",\"input\":\"hello\"}}'",
+            config.model
+        ),
+    );
+    text
+}
+
+fn title(what: &str, colour: bool) -> String {
+    let name = concat!("godex ", env!("CARGO_PKG_VERSION"));
+    match colour {
+        true => format!("\u{1b}[1m{name}\u{1b}[0m  {what}\n"),
+        false => format!("{name}  {what}\n"),
+    }
+}
+
+fn row(text: &mut String, name: &str, value: &str) {
+    let _ = writeln!(text, "  {name:<10}  {value}");
+}
+
+fn listening(address: SocketAddr, url: &str) -> String {
+    match address.ip().is_unspecified() {
+        true => format!("{url}  (and every other address of this machine)"),
+        false => url.to_owned(),
+    }
+}
+
+/// The address a client on this machine connects to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
