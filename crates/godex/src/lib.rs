@@ -4,6 +4,7 @@ mod auth;
 pub mod cli;
 mod clock;
 mod config;
+mod limits;
 mod logging;
 mod serve;
 mod store;

@@ -2,3 +2,7 @@
 
 /// Atomic replacement and locks between processes.
 pub(crate) mod file;
+/// The managed keys.
+pub(crate) mod keys;
+/// The usage log.
+pub(crate) mod ledger;

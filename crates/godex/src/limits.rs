@@ -1,0 +1,280 @@
+//! Whether a key may make one more request: its rate and its quota, checked in one step.
+//!
+//! This is the embedded form of the admission seam: [`Admission::admit`], [`Reservation::settle`]
+//! and [`Admission::state`] are all that the request path knows, none of them waits, and a shared
+//! store could answer them in one round trip. Buckets are in memory only; what a quota has spent
+//! comes back from the usage log through [`Admission::restore`].
+
+pub(crate) mod headers;
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use godex_core::key::KeyId;
+use godex_core::policy::quota::{Balance, Meter, Quota, Spent};
+use godex_core::policy::rate::{Bucket, Burst, Level, Rate};
+use godex_core::usage::Usage;
+use jiff::Timestamp;
+
+use crate::clock;
+use crate::store::keys::{Allowance, Key};
+
+const SHARDS: usize = 16;
+/// Tokens of `--allow-any-key` that one shard tells apart; all further ones share one bucket.
+const TOKENS_PER_SHARD: usize = 4096;
+/// A shard looks for idle buckets when it has grown to this, and then to twice what it kept.
+const FIRST_SWEEP: usize = 256;
+
+/// One moment on both clocks: rates run on the first, quotas on the second.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Now {
+    /// For rates.
+    pub(crate) monotonic: Instant,
+    /// For quotas.
+    pub(crate) wall: Timestamp,
+}
+
+impl Now {
+    /// This moment.
+    pub(crate) fn read() -> Self {
+        Self { monotonic: clock::monotonic(), wall: wall() }
+    }
+}
+
+/// Wall clock now, as records and windows have it.
+pub(crate) fn wall() -> Timestamp {
+    Timestamp::try_from(clock::wall()).unwrap_or_default()
+}
+
+/// The limits of keys that have none of their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Defaults {
+    /// `--rate`.
+    pub(crate) rate: Rate,
+    /// `--burst`.
+    pub(crate) burst: Burst,
+    /// `--quota-tokens`; none for zero.
+    pub(crate) quota: Option<Quota>,
+}
+
+/// How a key stands: what the `x-ratelimit-*` headers and `GET /v1/usage` say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct State {
+    /// Its requests.
+    pub(crate) requests: Level,
+    /// Its tokens, if it has a quota.
+    pub(crate) tokens: Option<Balance>,
+}
+
+/// Why a request is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// Too many requests.
+    Rate {
+        /// After which one passes; never zero.
+        wait: Duration,
+        /// How the key stands.
+        state: State,
+    },
+    /// Too many tokens: spent, or all held by requests under way ([`Balance::is_spent`]).
+    Quota {
+        /// The quota that is too low.
+        balance: Balance,
+        /// How the key stands.
+        state: State,
+    },
+}
+
+impl Denied {
+    /// How the key stands.
+    pub(crate) fn state(&self) -> &State {
+        match self {
+            Self::Rate { state, .. } | Self::Quota { state, .. } => state,
+        }
+    }
+}
+
+/// Rates and quotas of all keys.
+pub(crate) struct Admission {
+    defaults: Defaults,
+    hasher: RandomState,
+    shards: [Mutex<Shard>; SHARDS],
+}
+
+#[derive(Default)]
+struct Shard {
+    accounts: HashMap<KeyId, Account>,
+    sweep_at: usize,
+}
+
+struct Account {
+    bucket: Bucket,
+    meter: Meter,
+    has_quota: bool,
+}
+
+/// The limits that hold for one key.
+#[derive(Clone, Copy)]
+struct Limits {
+    rate: Rate,
+    burst: Burst,
+    quota: Option<Quota>,
+}
+
+impl Admission {
+    /// Nobody has spent anything yet.
+    pub(crate) fn new(defaults: Defaults) -> Arc<Self> {
+        let shards = std::array::from_fn(|_| Mutex::default());
+        Arc::new(Self { defaults, hasher: RandomState::new(), shards })
+    }
+
+    /// Adds what the usage log knows from before this run.
+    pub(crate) fn restore(&self, spent: &HashMap<KeyId, Spent>, now: Now) {
+        let Defaults { rate, burst, quota } = self.defaults;
+        for (id, spent) in spent {
+            let mut shard = self.shard(id);
+            shard.account(id, Limits { rate, burst, quota }, now).1.meter.restore(spent);
+        }
+    }
+
+    /// Takes one request and holds `estimate` tokens.
+    ///
+    /// # Errors
+    ///
+    /// Which limit is in the way, until when, and how the key stands.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        key: &Key,
+        estimate: u64,
+        now: Now,
+    ) -> Result<Reservation, Denied> {
+        let limits = self.limits(key);
+        let Limits { rate, burst, quota } = limits;
+        let mut shard = self.shard(&key.id);
+        let (id, account) = shard.account(&key.id, limits, now);
+        let taken = account.bucket.take(now.monotonic, rate, burst);
+        let requests = match taken {
+            Ok(level) => level,
+            Err(refused) => {
+                let tokens = quota.map(|it| account.meter.balance(it, now.wall));
+                let state = State { requests: refused.level, tokens };
+                return Err(Denied::Rate { wait: refused.wait, state });
+            }
+        };
+        let held = match quota {
+            None => 0,
+            Some(quota) => account.meter.reserve(quota, estimate, now.wall).map_err(|balance| {
+                Denied::Quota { balance, state: State { requests, tokens: Some(balance) } }
+            })?,
+        };
+        let tokens = quota.map(|it| account.meter.balance(it, now.wall));
+        let state = State { requests, tokens };
+        Ok(Reservation { admission: Arc::clone(self), id, held, open: true, state })
+    }
+
+    /// How `key` stands, without taking anything.
+    pub(crate) fn state(&self, key: &Key, now: Now) -> State {
+        let limits = self.limits(key);
+        let Limits { rate, burst, quota } = limits;
+        let shard = self.shard(&key.id);
+        let new = Account::new(limits, now);
+        let account = shard.accounts.get(&key.id).unwrap_or(&new);
+        State {
+            requests: account.bucket.peek(now.monotonic, rate, burst),
+            tokens: quota.map(|it| account.meter.balance(it, now.wall)),
+        }
+    }
+
+    fn limits(&self, key: &Key) -> Limits {
+        let Defaults { rate, burst, quota } = self.defaults;
+        Limits {
+            rate: key.limits.rate.unwrap_or(rate),
+            burst: key.limits.burst.unwrap_or(burst),
+            quota: match key.limits.quota {
+                Allowance::Default => quota,
+                Allowance::Unlimited => None,
+                Allowance::Tokens(quota) => Some(quota),
+            },
+        }
+    }
+
+    fn shard(&self, id: &KeyId) -> MutexGuard<'_, Shard> {
+        let place = self.hasher.hash_one(id) % SHARDS as u64;
+        let [first, ..] = &self.shards;
+        let shard = usize::try_from(place).ok().and_then(|it| self.shards.get(it));
+        shard.unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shard {
+    /// The account of `id`, and the id under which it is kept.
+    fn account(&mut self, id: &KeyId, limits: Limits, now: Now) -> (KeyId, &mut Account) {
+        let mut id = id.clone();
+        if !self.accounts.contains_key(&id) {
+            if self.accounts.len() >= self.sweep_at {
+                self.accounts.retain(|id, it| !(id.is_token() && it.is_idle(now)));
+                self.sweep_at = FIRST_SWEEP.max(2 * self.accounts.len());
+            }
+            if id.is_token() && self.accounts.len() >= TOKENS_PER_SHARD {
+                id = KeyId::from("any_others");
+            }
+        }
+        let account = self.accounts.entry(id.clone()).or_insert_with(|| Account::new(limits, now));
+        account.has_quota = limits.quota.is_some();
+        (id, account)
+    }
+}
+
+impl Account {
+    fn new(Limits { rate, burst, quota }: Limits, now: Now) -> Self {
+        let bucket = Bucket::full(now.monotonic, rate, burst);
+        Self { bucket, meter: Meter::default(), has_quota: quota.is_some() }
+    }
+
+    /// Whether forgetting it changes nothing.
+    fn is_idle(&self, now: Now) -> bool {
+        self.bucket.is_full(now.monotonic) && !self.meter.is_held() && !self.has_quota
+    }
+}
+
+/// One admitted request. Dropped without being settled, it gives back the tokens it holds.
+pub(crate) struct Reservation {
+    admission: Arc<Admission>,
+    id: KeyId,
+    held: u64,
+    open: bool,
+    state: State,
+}
+
+impl Reservation {
+    /// How the key stood when the request was admitted.
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Replaces the estimate by what the request cost. Only the first call counts.
+    pub(crate) fn settle(&mut self, usage: &Usage, now: Timestamp) {
+        let held = self.held;
+        self.close(|meter| meter.settle(held, usage.total, now));
+    }
+
+    fn close(&mut self, last: impl FnOnce(&mut Meter)) {
+        if std::mem::take(&mut self.open)
+            && let Some(account) = self.admission.shard(&self.id).accounts.get_mut(&self.id)
+        {
+            last(&mut account.meter);
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let held = self.held;
+        self.close(|meter| meter.release(held));
+    }
+}
+
+#[cfg(test)]
+mod tests;
