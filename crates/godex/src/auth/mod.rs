@@ -3,14 +3,30 @@
 //! Owns the file's form, the access token that requests carry and its renewal. The facts about
 //! the file and the token endpoint are in `docs/wire.md`.
 
+mod endpoint;
+mod file;
+mod gate;
+mod held;
+mod refresh;
+mod shared;
+mod token;
+
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 
+use self::refresh::Reason;
+use self::shared::Shared;
 use crate::tasks::Tasks;
 use crate::upstream::connect::HttpClient;
+
+/// How long a request waits for a renewal while its token is still good.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often a refused request joins a renewal before it gives up.
+const JOINS: usize = 3;
 
 /// Who the backend believes we are, for one attempt.
 #[derive(Clone)]
@@ -34,6 +50,11 @@ impl Credentials {
     /// Grows with every new token.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether the backend sees no difference.
+    fn is_same(&self, other: &Self) -> bool {
+        self.authorization == other.authorization && self.account_id == other.account_id
     }
 }
 
@@ -81,7 +102,7 @@ pub(crate) enum Error {
         /// The file.
         path: PathBuf,
         /// What is wrong with it; never a piece of it.
-        reason: String,
+        reason: &'static str,
     },
     /// The login has ended; only a person can bring it back.
     #[error("{0}")]
@@ -94,12 +115,42 @@ pub(crate) enum Error {
     },
 }
 
-/// Why a person has to log in again.
+/// Why a person has to act. The text may be shown to a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
-    /// The token was refused and only the token endpoint could help.
-    #[error("refused")]
+    /// The token was refused and nobody may ask for another.
+    #[error(
+        "the ChatGPT login was refused and renewing it is off: log in again with `godex login` \
+         or `codex login`, or start the proxy with `--allow-refresh`"
+    )]
     RefreshOff,
+    /// There is nothing to ask with.
+    #[error(
+        "the ChatGPT login was refused and has no refresh token: log in again with \
+         `godex login` or `codex login`"
+    )]
+    NoRefreshToken,
+    /// An API key cannot be renewed.
+    #[error(
+        "the API key in the login file was refused: log in with ChatGPT, with `godex login` or \
+         `codex login`"
+    )]
+    ApiKey,
+    /// Another program has used the refresh token.
+    #[error(
+        "the ChatGPT login has ended because its refresh token was used elsewhere: log in again \
+         with `godex login` or `codex login`"
+    )]
+    Reused,
+    /// The login is too old.
+    #[error("the ChatGPT login has expired: log in again with `godex login` or `codex login`")]
+    Expired,
+    /// Somebody has ended the login.
+    #[error("the ChatGPT login was revoked: log in again with `godex login` or `codex login`")]
+    Invalidated,
+    /// The issuer refuses without a reason that we know.
+    #[error("the ChatGPT login was refused: log in again with `godex login` or `codex login`")]
+    Refused,
 }
 
 /// What `health` and `doctor` may say about the login.
@@ -107,51 +158,102 @@ pub(crate) enum Rejection {
 pub(crate) struct Status {
     /// `plus`, `pro`, `team` ..., as the token claims.
     pub(crate) plan: Option<String>,
-    /// The last characters of the account id.
+    /// The last four characters of the account id.
     pub(crate) account_tail: Option<String>,
     /// When the access token ends, in seconds since the Unix epoch.
     pub(crate) expires_at: Option<u64>,
-    /// Whether this is an API key instead of a ChatGPT login.
+    /// Whether this is an API key instead of a `ChatGPT` login.
     pub(crate) api_key: bool,
+    /// Why the login is over, if it is.
+    pub(crate) ended: Option<Rejection>,
 }
 
 /// The login of this machine. Clones share it.
 #[derive(Clone)]
 pub(crate) struct Login {
-    credentials: Credentials,
+    shared: Arc<Shared>,
 }
 
 impl Login {
-    /// Reads the file.
+    /// Reads the file. Blocks the thread for a moment.
     ///
     /// # Errors
     ///
     /// When there is no login in it.
     pub(crate) fn open(settings: Settings, http: HttpClient, tasks: Tasks) -> Result<Self, Error> {
-        let _ = (http, tasks);
-        Err(Error::Missing { path: settings.auth_path })
+        Ok(Self { shared: Arc::new(Shared::open(settings, http, tasks)?) })
     }
 
     /// The credentials to send now, renewed first if they are about to end.
+    ///
+    /// Without the right to renew, credentials that have ended are still given out: the backend
+    /// is the judge of that, and its clock is the better one.
     ///
     /// # Errors
     ///
     /// When they have ended and cannot be renewed.
     pub(crate) async fn current(&self) -> Result<Credentials, Error> {
-        Ok(self.credentials.clone())
+        self.shared.look().await;
+        let held = self.shared.held();
+        let now = refresh::now();
+        if !self.shared.settings.allow_refresh || !held.is_due(now) {
+            return Ok(held.credentials.clone());
+        }
+        let renewed = match self.shared.may_ask_now() {
+            Err(error) => Err(error),
+            Ok(()) if held.is_alive(now) => {
+                let renewal = self.shared.join(Reason::Expiry);
+                let Ok(renewed) = tokio::time::timeout(PATIENCE, renewal).await else {
+                    return Ok(held.credentials.clone());
+                };
+                renewed
+            }
+            Ok(()) => self.shared.join(Reason::Expiry).await,
+        };
+        match renewed {
+            Ok(held) => Ok(held.credentials.clone()),
+            Err(_) if held.is_alive(now) => Ok(held.credentials.clone()),
+            Err(error) => Err(error),
+        }
     }
 
-    /// The credentials to try after the backend refused `seen` with a 401.
+    /// The credentials to try after the backend refused `seen` with a 401: those in the file if
+    /// they are newer, else new ones from the token endpoint, one call for however many wait.
     ///
     /// # Errors
     ///
     /// When there are none: a person has to act, or the token endpoint is down.
     pub(crate) async fn renew(&self, seen: &Credentials) -> Result<Credentials, Error> {
-        Ok(seen.clone())
+        // The renewal we join first may have been started for another reason and bring nothing.
+        for _ in 0..JOINS {
+            let held = self.shared.held();
+            if held.credentials.generation != seen.generation {
+                return Ok(held.credentials.clone());
+            }
+            let held = self.shared.join(Reason::Unauthorized { seen: seen.generation }).await?;
+            if held.credentials.generation != seen.generation {
+                return Ok(held.credentials.clone());
+            }
+        }
+        Err(Error::Rejected(Rejection::Refused))
     }
 
     /// What may be said about the login.
     pub(crate) fn status(&self) -> Status {
-        Status { plan: None, account_tail: None, expires_at: None, api_key: false }
+        let held = self.shared.held();
+        let account_tail = held.claims.account_id.as_deref().map(|id| {
+            let skipped = id.chars().count().saturating_sub(4);
+            id.chars().skip(skipped).collect()
+        });
+        Status {
+            plan: held.claims.plan.clone(),
+            account_tail,
+            expires_at: held.claims.expires_at,
+            api_key: held.tokens().is_none(),
+            ended: self.shared.ended(),
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;
