@@ -7,6 +7,7 @@ mod signals;
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -14,10 +15,12 @@ use clap::ArgMatches;
 use self::signals::Signals;
 use super::report::{Exit, Failure};
 use crate::auth::{self, Login};
+use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
 use crate::logging;
+use crate::store::keys::{Keys, Others};
 use crate::tasks::Tasks;
-use crate::upstream::connect;
+use crate::upstream::connect::{self, HttpClient};
 
 /// `godex proxy`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +83,6 @@ fn refused(error: &config::Error) -> Failure {
 async fn start(config: Config, surroundings: &Surroundings) -> Result<(), Failure> {
     let tasks = Tasks::default();
     let parts = open(&config, &tasks)?;
-    check_keys(&config)?;
     let listener = bind(config.listen)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen().map_err(|error| {
@@ -111,7 +113,9 @@ async fn start(config: Config, surroundings: &Surroundings) -> Result<(), Failur
 
 /// What is opened before the listener.
 struct Parts {
+    http: HttpClient,
     login: Login,
+    keys: Arc<Keys>,
 }
 
 /// Opens what serving needs.
@@ -124,8 +128,10 @@ fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
         user_agent: config.user_agent.clone(),
         originator: config.originator.clone(),
     };
-    let login = Login::open(settings, http, tasks.clone()).map_err(|it| no_login(&it))?;
-    Ok(Parts { login })
+    let login =
+        Login::open(settings, http.clone(), tasks.clone()).map_err(|error| no_login(&error))?;
+    let keys = open_keys(config)?;
+    Ok(Parts { http, login, keys })
 }
 
 /// The three ways to a login.
@@ -155,18 +161,31 @@ fn no_login(error: &auth::Error) -> Failure {
     }
 }
 
-/// Refuses to serve when every request would be refused.
-fn check_keys(config: &Config) -> Result<(), Failure> {
-    match &config.admission {
-        Admission::Anyone | Admission::Keys { shared: Some(_) } => Ok(()),
-        Admission::Keys { shared: None } => Err(Failure::new(
+/// Whose requests are served; nobody's is a refusal to start.
+fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
+    let others = match &config.admission {
+        Admission::Anyone => Others::Anyone,
+        Admission::Keys { shared: Some(key) } => Others::shared(key),
+        Admission::Keys { shared: None } => Others::Nobody,
+    };
+    let keys = Keys::open(&config.keys_path, others).map_err(|error| {
+        let failure = Failure::new(Exit::Config, error.to_string());
+        let failure = error.help().into_iter().fold(failure, Failure::help);
+        match std::error::Error::source(&error) {
+            Some(cause) => failure.cause(cause.to_string()),
+            None => failure,
+        }
+    })?;
+    if keys.is_empty(jiff::Timestamp::try_from(clock::wall()).unwrap_or_default()) {
+        return Err(Failure::new(
             Exit::Usage,
             "no API key is configured, so every request would be refused",
         )
         .help("godex proxy keys add --label my-laptop        (stored hashed; shown once)")
         .help("godex proxy --api-key local-dev-key           (one shared key)")
-        .help("godex proxy --allow-any-key                   (loopback only, development)")),
+        .help("godex proxy --allow-any-key                   (loopback only, development)"));
     }
+    Ok(keys)
 }
 
 /// Takes the port.
@@ -222,7 +241,8 @@ async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let _ = (config, parts.login, listener);
+    let Parts { http, login, keys } = parts;
+    let _ = (config, http, login, keys, listener);
     shutdown.await;
     tasks.ended().await;
     Ok(())

@@ -54,8 +54,7 @@ pub(crate) struct ProxyArgs {
     #[arg(value_parser = parse_workers, help_heading = LISTENER)]
     pub(super) workers: usize,
 
-    /// One key that all clients share; `-` reads it from standard input [required unless
-    /// --allow-any-key or a managed key exists]
+    /// One key for all clients; `-` reads it from standard input [required without managed keys]
     #[arg(long, env = "GODEX_PROXY_API_KEY", value_name = "KEY")]
     #[arg(value_parser = StringValueParser::new().map(ApiKey::from), help_heading = ACCESS)]
     pub(super) api_key: Option<ApiKey>,

@@ -1,0 +1,350 @@
+//! The command line: settings from flags and variables, refusals, exit codes, help.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::Stdio;
+
+use crate::program::{Ended, Home};
+
+/// Every flag with a judged value: flag, variable, a good value, a bad one, the remedy.
+const VALUES: &[(&str, &str, &str, &str, &str)] = &[
+    ("--listen", "GODEX_PROXY_LISTEN", "127.0.0.1:0", "here", "like 127.0.0.1:39001"),
+    ("--model", "GODEX_PROXY_MODEL", "gpt-5", "two words", "write one plain word"),
+    (
+        "--base-url",
+        "GODEX_PROXY_BASE_URL",
+        "http://[::1]:1/x",
+        "http://example.com",
+        "like https://",
+    ),
+    ("--cache-ttl", "GODEX_PROXY_CACHE_TTL", "90m", "6", "like 30s, 15m or 6h"),
+    ("--log-level", "GODEX_PROXY_LOG_LEVEL", "warn", "loud", "one of debug, info, warn, error"),
+    ("--rate", "GODEX_PROXY_RATE", "120/h", "60/d", "like `60/m`"),
+    ("--burst", "GODEX_PROXY_BURST", "20", "0", "like `10`"),
+    ("--quota-tokens", "GODEX_PROXY_QUOTA_TOKENS", "1000000", "1e6", "like 1000000"),
+    ("--allow-any-key", "GODEX_PROXY_ALLOW_ANY_KEY", "1", "maybe", "true or false"),
+    ("--allow-refresh", "GODEX_PROXY_ALLOW_REFRESH", "yes", "maybe", "true or false"),
+    ("--log-requests", "GODEX_PROXY_LOG_REQUESTS", "on", "maybe", "true or false"),
+    ("--mock", "GODEX_PROXY_MOCK", "false", "maybe", "true or false"),
+    ("--log-format", "GODEX_PROXY_LOG_FORMAT", "human", "xml", "one of auto, human, json"),
+    ("--max-body", "GODEX_PROXY_MAX_BODY", "10MiB", "10MB", "like 64MiB"),
+    ("--heartbeat", "GODEX_PROXY_HEARTBEAT", "0s", "often", "like 30s, 15m or 6h"),
+    ("--drain-timeout", "GODEX_PROXY_DRAIN_TIMEOUT", "1s", "-1s", "like 30s, 15m or 6h"),
+    ("--workers", "GODEX_PROXY_WORKERS", "4", "0", "like 2"),
+    ("--connect-timeout", "GODEX_PROXY_CONNECT_TIMEOUT", "1s", "0s", "like 10s or 2m"),
+    ("--upstream-header-timeout", "GODEX_PROXY_UPSTREAM_HEADER_TIMEOUT", "1m", "0s", "like 10s"),
+    ("--upstream-idle-timeout", "GODEX_PROXY_UPSTREAM_IDLE_TIMEOUT", "1m", "5", "like 30s"),
+    ("--user-agent", "GODEX_PROXY_USER_AGENT", "codex/1 (x)", "a\nb", "one line of plain ASCII"),
+    ("--originator", "GODEX_PROXY_ORIGINATOR", "codex_exec", "ü", "one line of plain ASCII"),
+    ("--model-alias", "GODEX_PROXY_MODEL_ALIAS", "a=b,c=d", "a", "FROM=TO"),
+    ("--reasoning-mode", "GODEX_PROXY_REASONING_MODE", "think", "loud", "one of reasoning_content"),
+    ("--instructions", "GODEX_PROXY_INSTRUCTIONS", "Be brief.", " ", "write a text"),
+    (
+        "--api-key",
+        "GODEX_PROXY_API_KEY",
+        "local-dev-key",
+        "hunter 2",
+        "like --api-key local-dev-key",
+    ),
+];
+
+/// Settings that are in order end here, in a home where nobody is logged in.
+const IN_ORDER: i32 = 4;
+const REFUSED: i32 = 2;
+
+#[test]
+fn a_flag_wins_over_its_variable_and_a_bad_value_is_refused_wherever_it_is() {
+    let home = Home::empty();
+    let check = |arguments: &[&str], variables: &[(&str, &str)], expected: i32| {
+        let ended = home.run(&[&["proxy"], arguments].concat(), variables);
+        assert_eq!(ended.code, Some(expected), "{arguments:?} {variables:?}\n{}", ended.stderr);
+        assert!(ended.stdout.is_empty());
+        ended.stderr
+    };
+    for (flag, variable, good, bad, remedy) in VALUES {
+        let (good_flag, bad_flag) = (format!("{flag}={good}"), format!("{flag}={bad}"));
+        check(&[&good_flag], &[], IN_ORDER);
+        check(&[], &[(variable, good)], IN_ORDER);
+        check(&[], &[(variable, "")], IN_ORDER);
+        check(&[&good_flag], &[(variable, bad)], IN_ORDER);
+        let from_flag = check(&[&bad_flag], &[(variable, good)], REFUSED);
+        assert!(from_flag.contains(flag) && from_flag.contains(remedy), "{from_flag}");
+        let from_variable = check(&[], &[(variable, bad)], REFUSED);
+        assert!(from_variable.contains(flag) && from_variable.contains(remedy), "{from_variable}");
+    }
+}
+
+#[test]
+fn a_refusal_says_what_why_and_the_remedy() {
+    let home = Home::empty();
+    let said = |arguments: &[&str], variables: &[(&str, &str)]| {
+        home.run(&[&["proxy"], arguments].concat(), variables).stderr
+    };
+    insta::assert_snapshot!(said(&["--rate", "60/d"], &[]), @r"
+    error: invalid value `60/d` for --rate
+      cause: `60/d` is not a rate
+      help:  write a number, a slash and one of s, m, h, like `60/m`
+    ");
+    insta::assert_snapshot!(said(&[], &[("GODEX_PROXY_CACHE_TTL", "6")]), @r"
+    error: invalid value `6` for the variable GODEX_PROXY_CACHE_TTL (--cache-ttl)
+      cause: it is not a duration
+      help:  write a number and a unit, like 30s, 15m or 6h
+    ");
+    insta::assert_snapshot!(said(&["--log-level", "loud"], &[]), @r"
+    error: invalid value `loud` for --log-level
+      cause: it is none of the values it can have
+      help:  write one of debug, info, warn, error
+    ");
+    insta::assert_snapshot!(said(&["--allow-any-key", "--listen", "0.0.0.0:0"], &[]), @r"
+    error: --allow-any-key on 0.0.0.0:0 would let the whole network use your ChatGPT account
+      help:  listen on loopback, --listen 127.0.0.1:39001, or require keys, --allow-any-key=false
+    ");
+    insta::assert_snapshot!(said(&["--allow-any-key", "false"], &[]), @r"
+    error: unexpected argument 'false' found
+      help:  Usage: godex proxy [OPTIONS]
+             For more information, try '--help'.
+             a switch takes its value after an equals sign: --allow-any-key=false
+    ");
+    insta::assert_snapshot!(said(&["--lisen", ":1"], &[]), @r"
+    error: unexpected argument '--lisen' found
+      help:  a similar argument exists: '--listen'
+             Usage: godex proxy --listen <ADDR>
+             For more information, try '--help'.
+    ");
+}
+
+#[test]
+fn no_refusal_and_no_help_repeats_a_secret() {
+    let home = Home::empty();
+    let secret = "gxk_hunter2hunter2hunter2";
+    let check = |arguments: &[&str], variables: &[(&str, &str)], expected: i32| {
+        let Ended { code, stdout, stderr } = home.run(arguments, variables);
+        assert_eq!(code, Some(expected), "{arguments:?}: {stderr}");
+        assert!(!(stdout + &stderr).contains("hunter"), "{arguments:?} {variables:?}");
+    };
+    let spaced = format!("{secret} {secret}");
+    check(&["proxy", "--api-key", &spaced], &[], REFUSED);
+    check(&["proxy"], &[("GODEX_PROXY_API_KEY", &spaced)], REFUSED);
+    check(&["proxy", secret], &[], REFUSED);
+    check(&[secret], &[], REFUSED);
+    check(&["proxy", "--api-key", "a", secret], &[], REFUSED);
+    check(&["proxy", "--allow-any-key", secret], &[], REFUSED);
+    check(&["proxy", "--apikey", secret], &[], REFUSED);
+    check(&["proxy", &format!("--apikey={secret}")], &[], REFUSED);
+    check(&["proxy", "--rate", secret], &[], REFUSED);
+    check(&["proxy"], &[("GODEX_PROXY_ALLOW_ANY_KEY", secret)], REFUSED);
+    check(&["proxy", "--base-url", "https://ann:hunter2@example.com"], &[], REFUSED);
+    check(&["proxy"], &[("GODEX_PROXY_BASE_URL", "https://ann:hunter2@example.com")], REFUSED);
+    let set = [("GODEX_PROXY_API_KEY", secret), ("GODEX_PROXY_BASE_URL", "http://hunter2")];
+    check(&["proxy", "--help"], &set, 0);
+    check(&["proxy", "-h"], &set, 0);
+    check(&["help", "proxy"], &set, 0);
+    assert_eq!(home.run_with_input(&["proxy", "--api-key", "-"], "hunter 2\n").code, Some(REFUSED));
+    assert!(!home.run_with_input(&["proxy", "--api-key=-"], "hunter 2").stderr.contains("hunter"));
+}
+
+#[test]
+fn help_lists_every_flag_of_the_documentation_with_its_variable_and_default() {
+    let help = Home::empty().run(&["proxy", "--help"], &[]).stdout;
+    let check = |flag: &str, variable: &str, default: &str| {
+        let from = help.find(&format!("\n      {flag}")).unwrap_or_else(|| panic!("no {flag}"));
+        let entry = help[from + 7..].split("\n      --").next().unwrap();
+        assert!(entry.contains(&format!("[env: {variable}]")), "{entry}");
+        assert!(entry.contains(default), "{entry}");
+    };
+    check("--listen", "GODEX_PROXY_LISTEN", "[default: 127.0.0.1:39001]");
+    check("--api-key", "GODEX_PROXY_API_KEY", "[required without managed keys]");
+    check("--allow-any-key", "GODEX_PROXY_ALLOW_ANY_KEY", "[default: false]");
+    check("--model", "GODEX_PROXY_MODEL", "[default: gpt-5.2-codex]");
+    let backend = "[default: https://chatgpt.com/backend-api/codex]";
+    check("--base-url", "GODEX_PROXY_BASE_URL", backend);
+    check("--allow-refresh", "GODEX_PROXY_ALLOW_REFRESH", "[default: false]");
+    check("--auth-path", "GODEX_PROXY_AUTH_PATH", "[default: ~/.codex/auth.json]");
+    check("--cache-ttl", "GODEX_PROXY_CACHE_TTL", "[default: 6h]");
+    check("--log-level", "GODEX_PROXY_LOG_LEVEL", "[default: info]");
+    check("--log-requests", "GODEX_PROXY_LOG_REQUESTS", "[default: false]");
+    check("--keys-path", "GODEX_PROXY_KEYS_PATH", "[default: ~/.codex/proxy-keys.json]");
+    check("--rate", "GODEX_PROXY_RATE", "[default: 60/m]");
+    check("--burst", "GODEX_PROXY_BURST", "[default: 10]");
+    check("--quota-tokens", "GODEX_PROXY_QUOTA_TOKENS", "[default: 0]");
+    check("--stats-path", "GODEX_PROXY_STATS_PATH", "[default: ~/.codex/proxy-usage.jsonl]");
+}
+
+#[test]
+fn the_reference_of_the_commands_is_what_the_program_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/cli.md");
+    let current = godex::cli::reference();
+    if std::env::var_os("UPDATE").is_some_and(|it| !it.is_empty()) {
+        std::fs::write(path, &current).unwrap();
+    }
+    let written = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(written == current, "docs/cli.md is old: UPDATE=1 cargo test -p godex --test it cli");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_error() {
+    let home = Home::empty();
+    for arguments in [&["--help"][..], &["proxy", "--help"], &["--version"], &["help"]] {
+        let mut child = home.godex(arguments).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(0), "{arguments:?}");
+        assert!(ended.stderr.is_empty());
+    }
+    let mut child = home.godex(&["proxy", "--help"]).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "Serve the OpenAI API from your ChatGPT account\n");
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn a_closed_standard_error_changes_no_exit_code() {
+    let mut child = Home::empty().godex(&["proxy", "--rate", "x"]).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(REFUSED));
+}
+
+#[test]
+fn the_version_names_the_platform() {
+    let ended = Home::empty().run(&["--version"], &[]);
+    let platform = format!("({}-{})", std::env::consts::OS, std::env::consts::ARCH);
+    let expected = format!("godex {} {platform}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!((ended.code, ended.stdout), (Some(0), expected));
+}
+
+#[test]
+fn nothing_to_do_shows_what_there_is() {
+    let ended = Home::empty().run(&[], &[]);
+    assert_eq!(ended.code, Some(REFUSED));
+    assert!(ended.stderr.contains("Usage: godex <COMMAND>"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("  78  a file cannot be read or understood"));
+}
+
+#[test]
+fn without_a_login_three_ways_to_one_are_shown() {
+    let home = Home::empty();
+    let check = |arguments: &[&str], variables: &[(&str, &str)], path: &str| {
+        let ended = home.run(&[&["proxy"], arguments].concat(), variables);
+        let path = home.path().join(path);
+        let expected = format!(
+            "error: not logged in to ChatGPT
+  cause: {} does not exist
+  help:  sign in              godex login            (opens a browser; --device on a server)
+         or with Codex CLI    codex login
+         just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)
+",
+            path.display()
+        );
+        assert_eq!((ended.code, ended.stderr), (Some(4), expected));
+    };
+    check(&[], &[], ".codex/auth.json");
+    check(&[], &[("GODEX_PROXY_AUTH_PATH", "~/mine.json")], "mine.json");
+    check(&["--auth-path=~/his.json"], &[("GODEX_PROXY_AUTH_PATH", "~/mine.json")], "his.json");
+    let codex_home = home.path().join("elsewhere");
+    let codex_home = codex_home.to_str().unwrap();
+    check(&[], &[("CODEX_HOME", codex_home)], "elsewhere/auth.json");
+    check(&[], &[("CODEX_HOME", codex_home), ("GODEX_PROXY_AUTH_PATH", "")], "elsewhere/auth.json");
+    assert!(!home.path().join(".codex").exists(), "a refusal leaves nothing behind");
+}
+
+#[test]
+fn a_file_that_is_no_login_is_not_logged_in_either() {
+    let home = Home::empty();
+    for text in ["", "{", "[]", "{}", r#"{"tokens":null}"#] {
+        home.write(".codex/auth.json", text);
+        let ended = home.run(&["proxy", "--api-key", "k"], &[]);
+        assert_eq!(ended.code, Some(4), "{text}: {}", ended.stderr);
+        assert!(ended.stderr.contains("codex login") && ended.stderr.contains("auth.json"));
+    }
+}
+
+#[test]
+fn without_a_key_three_ways_to_one_are_shown() {
+    let ended = Home::logged_in().run(&["proxy", "--listen=127.0.0.1:0"], &[]);
+    assert_eq!(ended.code, Some(REFUSED));
+    insta::assert_snapshot!(ended.stderr, @r"
+    error: no API key is configured, so every request would be refused
+      help:  godex proxy keys add --label my-laptop        (stored hashed; shown once)
+             godex proxy --api-key local-dev-key           (one shared key)
+             godex proxy --allow-any-key                   (loopback only, development)
+    ");
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Home::logged_in().run(&["proxy", "--api-key=k", "--listen", &address], &[]);
+    assert_eq!(ended.code, Some(1));
+    let (what, help) = ended.stderr.split_once('\n').unwrap();
+    assert_eq!(what, format!("error: {address} is already in use by another program"));
+    assert!(help.contains("--listen 127.0.0.1:"), "{help}");
+}
+
+#[test]
+fn a_ready_proxy_says_where_it_listens_and_no_key() {
+    let home = Home::logged_in();
+    let check = |arguments: &[&str], variables: &[(&str, &str)], access: &str, backend: &str| {
+        let arguments = [&["proxy", "--listen", "localhost:0"], arguments].concat();
+        let serving = home.serve(&arguments, variables);
+        assert!(serving.banner.contains(access), "{}", serving.banner);
+        assert!(serving.banner.contains(&format!("  backend     {backend}\n")));
+        assert!(!serving.banner.contains("hunter2"));
+        serving.signal("TERM");
+        let (status, rest) = serving.end();
+        assert_eq!(status.code(), Some(0), "{rest}");
+        assert!(!rest.contains("hunter2"));
+    };
+    let (usual, key) =
+        ("https://chatgpt.com/backend-api/codex", [("GODEX_PROXY_API_KEY", "hunter2")]);
+    check(&[], &key, "the key of --api-key", usual);
+    check(&["--allow-any-key=false"], &key, "the key of --api-key", usual);
+    check(&["--allow-any-key"], &[], "any bearer token", usual);
+    check(&[], &[("GODEX_PROXY_ALLOW_ANY_KEY", "1")], "any bearer token", usual);
+    let own = home.write("key", "hunter2\n");
+    let own = own.to_str().unwrap();
+    check(&["--api-key-file", own], &key, "the key of --api-key", usual);
+    check(&["--base-url=http://127.0.0.1:9/x/"], &key, "the key of", "http://127.0.0.1:9/x");
+    let other = ("GODEX_PROXY_BASE_URL", "http://127.0.0.1:8");
+    check(&["--base-url=http://[::1]:9"], &[key[0], other], "the key of", "http://[::1]:9");
+    check(&[], &[key[0], other], "the key of", "http://127.0.0.1:8");
+}
+
+#[test]
+fn the_key_can_come_through_standard_input() {
+    let home = Home::logged_in();
+    let mut command = home.godex(&["proxy", "--listen=:0", "--api-key", "-"]);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"local-dev-key\n").unwrap();
+    let mut banner = [0; 6];
+    child.stderr.as_mut().unwrap().read_exact(&mut banner).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(&banner, b"godex ");
+}
+
+#[test]
+fn with_json_logs_the_first_line_says_where_it_listens() {
+    let home = Home::logged_in();
+    let arguments = ["proxy", "--api-key=k", "--listen=:0", "--log-format=json"];
+    let mut child = home.godex(&arguments).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line: serde_json::Value = serde_json::from_str(&first).unwrap();
+    assert!(line["listen"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
+    assert_eq!(line["level"], "INFO");
+}
+
+#[test]
+fn an_interrupt_ends_it_well() {
+    let home = Home::logged_in();
+    for signal in ["INT", "TERM"] {
+        let serving = home.serve(&["proxy", "--api-key=k", "--listen=:0"], &[]);
+        serving.signal(signal);
+        let (status, rest) = serving.end();
+        assert_eq!(status.code(), Some(0), "{rest}");
+    }
+}

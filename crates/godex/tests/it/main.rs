@@ -1,0 +1,6 @@
+//! The program as its users meet it: one binary of tests, a module for each subject.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+mod cli;
+mod program;
