@@ -45,13 +45,11 @@ where
         .with_writer(writer)
         .with_ansi(colour);
     let filter = filter(logging);
-    match json {
-        true => {
-            let lines =
-                lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
-            Box::new(registry().with(lines.with_filter(filter)))
-        }
-        false => Box::new(registry().with(lines.with_target(false).with_filter(filter))),
+    if json {
+        let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+        Box::new(registry().with(lines.with_filter(filter)))
+    } else {
+        Box::new(registry().with(lines.with_target(false).with_filter(filter)))
     }
 }
 
@@ -64,10 +62,7 @@ fn filter(logging: Logging) -> Targets {
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Error => LevelFilter::ERROR,
     };
-    let requests = match logging.requests {
-        true => level.max(LevelFilter::INFO),
-        false => LevelFilter::OFF,
-    };
+    let requests = if logging.requests { level.max(LevelFilter::INFO) } else { LevelFilter::OFF };
     Targets::new()
         .with_default(level.min(LevelFilter::WARN))
         .with_target("godex", level)

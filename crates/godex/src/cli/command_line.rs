@@ -28,17 +28,17 @@ pub(super) fn parse(
         Ok(parsed) => return Ok(Some(parsed)),
         Err(error) => error,
     };
-    match error.kind() {
-        ErrorKind::DisplayHelp => {
-            let help = error.render();
-            let text = if colour { help.ansi().to_string() } else { help.to_string() };
-            say(&text).map(|()| None)
-        }
-        ErrorKind::DisplayVersion => say(&version()).map(|()| None),
-        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            Err(Failure::help_wanted(error.render().to_string()))
-        }
-        _ => Err(refusal(&error, arguments)),
+    let kind = error.kind();
+    if kind == ErrorKind::DisplayHelp {
+        let help = error.render();
+        let text = if colour { help.ansi().to_string() } else { help.to_string() };
+        say(&text).map(|()| None)
+    } else if kind == ErrorKind::DisplayVersion {
+        say(&version()).map(|()| None)
+    } else if kind == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        Err(Failure::help_wanted(error.render().to_string()))
+    } else {
+        Err(refusal(&error, arguments))
     }
 }
 
@@ -92,15 +92,12 @@ fn describe(command: &mut clap::Command, text: &mut String) {
 
 /// The failure behind a refusal of clap.
 fn refusal(error: &clap::Error, arguments: &[OsString]) -> Failure {
-    let judged = match error.kind() {
-        ErrorKind::ValueValidation => true,
-        // clap has one kind for a value that is wrong and one that is missing.
-        ErrorKind::InvalidValue => {
-            !matches!(error.get(ContextKind::InvalidValue), Some(ContextValue::String(it)) if it.is_empty())
-        }
-        _ => false,
-    };
-    match (error.get(ContextKind::InvalidArg), error.get(ContextKind::InvalidValue)) {
+    let value = error.get(ContextKind::InvalidValue);
+    // clap has one kind for a value that is wrong and for one that is missing.
+    let missing = matches!(value, Some(ContextValue::String(value)) if value.is_empty());
+    let judged = error.kind() == ErrorKind::ValueValidation
+        || (error.kind() == ErrorKind::InvalidValue && !missing);
+    match (error.get(ContextKind::InvalidArg), value) {
         (Some(ContextValue::String(arg)), Some(ContextValue::String(value))) if judged => {
             wrong_value(error, arguments, arg, value)
         }

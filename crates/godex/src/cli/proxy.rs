@@ -191,30 +191,22 @@ fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
 /// Takes the port.
 fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     let refuse = |error: io::Error| {
-        let other = match address.port().checked_add(1) {
-            Some(port) => SocketAddr::new(address.ip(), port),
-            None => SocketAddr::new(address.ip(), 39001),
+        let (what, help) = if error.kind() == io::ErrorKind::AddrInUse {
+            let next = address.port().checked_add(1).unwrap_or(39001);
+            let other = SocketAddr::new(address.ip(), next);
+            let help = format!("stop it, or pick another port: --listen {other}");
+            let what = format!("{address} is already in use by another program");
+            return Failure::new(Exit::Failure, what).help(help);
+        } else if error.kind() == io::ErrorKind::AddrNotAvailable {
+            (format!("{address} is not an address of this machine"), "listen on loopback")
+        } else if error.kind() == io::ErrorKind::PermissionDenied {
+            (format!("this user may not listen on {address}"), "pick a port from 1024 on")
+        } else {
+            (format!("cannot listen on {address}"), "pick another address")
         };
-        let failure = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                return Failure::new(
-                    Exit::Failure,
-                    format!("{address} is already in use by another program"),
-                )
-                .help(format!("stop it, or pick another port: --listen {other}"));
-            }
-            io::ErrorKind::AddrNotAvailable => {
-                Failure::new(Exit::Failure, format!("{address} is not an address of this machine"))
-                    .help("listen on loopback: --listen 127.0.0.1:39001")
-            }
-            io::ErrorKind::PermissionDenied => {
-                Failure::new(Exit::Failure, format!("this user may not listen on {address}"))
-                    .help("pick a port from 1024 on: --listen 127.0.0.1:39001")
-            }
-            _ => Failure::new(Exit::Failure, format!("cannot listen on {address}"))
-                .help("pick another address: --listen 127.0.0.1:39001"),
-        };
-        failure.cause(error.to_string())
+        Failure::new(Exit::Failure, what)
+            .cause(error.to_string())
+            .help(format!("{help}: --listen 127.0.0.1:39001"))
     };
     let listener = TcpListener::bind(address).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;

@@ -108,9 +108,8 @@ impl Failure {
     ///
     /// When `out` refuses.
     pub(crate) fn print(&self, out: &mut dyn Write, colour: bool) -> io::Result<()> {
-        let paint = |code: &str, text: &str| match colour {
-            true => format!("\u{1b}[{code}m{text}\u{1b}[0m"),
-            false => text.to_owned(),
+        let paint = |code: &str, text: &str| {
+            if colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
         };
         match &self.what {
             What::Failed(what) => writeln!(out, "{} {what}", paint("1;31", "error:"))?,

@@ -22,6 +22,7 @@ use super::values::{
 };
 
 /// The flags of `godex proxy`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct ProxyArgs {
     /// Address to listen on: `HOST:PORT`, or `:PORT` for loopback

@@ -27,7 +27,7 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// The longest duration a flag may name: ten years, far from where clocks overflow.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(10 * 365 * 24);
 
 /// A duration that may be zero.
 pub(super) fn parse_pause(text: &str) -> Result<Duration, String> {

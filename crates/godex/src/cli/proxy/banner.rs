@@ -62,10 +62,7 @@ pub(super) fn mock(
 
 fn title(what: &str, colour: bool) -> String {
     let name = concat!("godex ", env!("CARGO_PKG_VERSION"));
-    match colour {
-        true => format!("\u{1b}[1m{name}\u{1b}[0m  {what}\n"),
-        false => format!("{name}  {what}\n"),
-    }
+    if colour { format!("\u{1b}[1m{name}\u{1b}[0m  {what}\n") } else { format!("{name}  {what}\n") }
 }
 
 fn row(text: &mut String, name: &str, value: &str) {
@@ -73,9 +70,10 @@ fn row(text: &mut String, name: &str, value: &str) {
 }
 
 fn listening(address: SocketAddr, url: &str) -> String {
-    match address.ip().is_unspecified() {
-        true => format!("{url}  (and every other address of this machine)"),
-        false => url.to_owned(),
+    if address.ip().is_unspecified() {
+        format!("{url}  (and every other address of this machine)")
+    } else {
+        url.to_owned()
     }
 }
 
@@ -84,7 +82,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => address.ip(),
     };
     SocketAddr::new(ip, address.port())
 }
