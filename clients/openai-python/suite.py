@@ -516,11 +516,15 @@ def _():
 
 @case("a stale login is renewed without the client noticing")
 def _():
-    mock("POST", "/__mock/expire-tokens")
-    same(client.responses.create(model=MODEL, input="[[mock: echo renewed]]").output_text, "renewed")
-    mock("POST", "/__mock/expire-tokens")
-    chunks = chat("[[mock: echo renewed]]", stream=True)
-    same("".join(it.choices[0].delta.content or "" for it in chunks), "renewed")
+    for number in range(2):
+        before = mock("GET", "/__mock/state")["token_posts"]
+        mock("POST", "/__mock/expire-tokens")
+        if number:
+            chunks = chat("[[mock: echo renewed]]", stream=True)
+            text = "".join(it.choices[0].delta.content or "" for it in chunks)
+        else:
+            text = client.responses.create(model=MODEL, input="[[mock: echo renewed]]").output_text
+        same((text, mock("GET", "/__mock/state")["token_posts"] - before), ("renewed", 1))
 
 
 def main():
