@@ -193,6 +193,10 @@ impl Login {
     ///
     /// When they have ended and cannot be renewed.
     pub(crate) async fn current(&self) -> Result<Credentials, Error> {
+        self.current_within(PATIENCE).await
+    }
+
+    async fn current_within(&self, patience: Duration) -> Result<Credentials, Error> {
         self.shared.look().await;
         let held = self.shared.held();
         let now = refresh::now();
@@ -203,7 +207,7 @@ impl Login {
             Err(error) => Err(error),
             Ok(()) if held.is_alive(now) => {
                 let renewal = self.shared.join(Reason::Expiry);
-                let Ok(renewed) = tokio::time::timeout(PATIENCE, renewal).await else {
+                let Ok(renewed) = tokio::time::timeout(patience, renewal).await else {
                     return Ok(held.credentials.clone());
                 };
                 renewed

@@ -171,3 +171,6 @@ impl ConnectError {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

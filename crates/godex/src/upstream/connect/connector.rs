@@ -170,12 +170,12 @@ fn refused(error: impl Into<BoxError>) -> ConnectError {
 }
 
 /// The TCP address of a SOCKS proxy; its usual port is 1080.
-fn socks_address(proxy: &Intercept) -> Result<Uri, ConnectError> {
+pub(super) fn socks_address(proxy: &Intercept) -> Result<Uri, ConnectError> {
     address(proxy.uri(), proxy.uri().port_u16().unwrap_or(1080))
 }
 
 /// `to` with its port written out: SOCKS would take 443 for `http` too.
-fn with_port(to: &Uri) -> Result<Uri, ConnectError> {
+pub(super) fn with_port(to: &Uri) -> Result<Uri, ConnectError> {
     let usual = if to.scheme() == Some(&Scheme::HTTP) { 80 } else { 443 };
     address(to, to.port_u16().unwrap_or(usual))
 }

@@ -10,7 +10,7 @@ use super::ConnectError;
 /// The TLS settings of a client. Clones share them.
 #[derive(Clone)]
 pub(super) struct Tls {
-    roots: fn() -> RootCertStore,
+    roots: Arc<dyn Fn() -> RootCertStore + Send + Sync>,
     settled: Arc<OnceLock<Result<Settled, rustls::Error>>>,
 }
 
@@ -30,8 +30,9 @@ impl Tls {
         Self::new(machine_roots)
     }
 
-    fn new(roots: fn() -> RootCertStore) -> Self {
-        Self { roots, settled: Arc::default() }
+    /// Trusts what `roots` gives when it is asked, which is once at most.
+    pub(super) fn new(roots: impl Fn() -> RootCertStore + Send + Sync + 'static) -> Self {
+        Self { roots: Arc::new(roots), settled: Arc::default() }
     }
 
     /// The settings, read now if nobody needed them before.
@@ -39,7 +40,7 @@ impl Tls {
         if let Some(settled) = self.settled.get() {
             return settled.clone().map_err(|error| ConnectError::Tls(error.into()));
         }
-        let (roots, cell) = (self.roots, Arc::clone(&self.settled));
+        let (roots, cell) = (Arc::clone(&self.roots), Arc::clone(&self.settled));
         // A trust store is a file of some hundred kilobytes to read and parse.
         tokio::task::spawn_blocking(move || cell.get_or_init(|| settings(roots())).clone())
             .await
