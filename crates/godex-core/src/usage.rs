@@ -28,8 +28,15 @@ pub struct Usage {
     pub output: u64,
     /// Output tokens that were spent on reasoning.
     pub reasoning: u64,
-    /// All tokens. This is what a quota counts.
+    /// All tokens.
     pub total: u64,
+}
+
+impl Usage {
+    /// What a quota counts: all tokens, or what is known of them when the backend gave no sum.
+    pub fn billed(&self) -> u64 {
+        if self.total == 0 { self.input.saturating_add(self.output) } else { self.total }
+    }
 }
 
 impl std::ops::AddAssign for Usage {
@@ -143,14 +150,14 @@ impl<'a> Line<'a> {
 
     /// The tokens of this request.
     pub fn usage(&self) -> Usage {
-        let sum = self.prompt_tokens.saturating_add(self.completion_tokens);
-        Usage {
+        let usage = Usage {
             input: self.prompt_tokens,
             cached: self.cached_tokens,
             output: self.completion_tokens,
             reasoning: self.reasoning_tokens,
-            total: if self.total_tokens == 0 { sum } else { self.total_tokens },
-        }
+            total: self.total_tokens,
+        };
+        Usage { total: usage.billed(), ..usage }
     }
 
     /// Sets the tokens of this request.

@@ -257,7 +257,7 @@ impl Reservation {
     /// Replaces the estimate by what the request cost. Only the first call counts.
     pub(crate) fn settle(&mut self, usage: &Usage, now: Timestamp) {
         let held = self.held;
-        self.close(|meter| meter.settle(held, usage.total, now));
+        self.close(|meter| meter.settle(held, usage.billed(), now));
     }
 
     fn close(&mut self, last: impl FnOnce(&mut Meter)) {

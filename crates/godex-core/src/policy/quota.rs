@@ -130,13 +130,23 @@ struct Slot {
     tokens: u64,
 }
 
+/// A record may be late by this much and still belong to its own window. More, and the clock was
+/// wrong: the window begins again at the new time and keeps its tokens.
+const LATE: i64 = 3600;
+
 impl Slot {
     fn add(&mut self, window: Window, at: Timestamp, tokens: u64) {
-        if at.as_second() >= self.until {
+        let second = at.as_second();
+        let kept = match second {
+            _ if second >= self.until => Some(0),
+            _ if second < self.from.saturating_sub(LATE) => Some(self.tokens),
+            _ => None,
+        };
+        if let Some(tokens) = kept {
             let (from, until) = window.around(at);
-            *self = Self { from, until, tokens: 0 };
+            *self = Self { from, until, tokens };
         }
-        if at.as_second() >= self.from {
+        if second >= self.from {
             self.tokens = self.tokens.saturating_add(tokens);
         }
     }

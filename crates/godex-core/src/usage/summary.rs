@@ -135,16 +135,17 @@ impl Named {
 pub struct Summary {
     by: By,
     period: Period,
+    trend: Period,
     named: Named,
     timed: BTreeMap<i64, Totals>,
     total: Totals,
 }
 
 impl Summary {
-    /// An empty summary.
-    pub fn new(by: By, period: Period) -> Self {
+    /// An empty summary of the records in `period`, with trends over `trend`.
+    pub fn new(by: By, period: Period, trend: Period) -> Self {
         let (named, timed) = (Named::default(), BTreeMap::new());
-        Self { by, period, named, timed, total: Totals::default() }
+        Self { by, period, trend, named, timed, total: Totals::default() }
     }
 
     /// Adds a record, if it lies in the period.
@@ -152,7 +153,7 @@ impl Summary {
         if !self.period.contains(line.ts) {
             return;
         }
-        let part = self.period.part(line.ts);
+        let part = self.trend.part(line.ts);
         self.total.add(line, part);
         let row = match self.by {
             By::Key => self.named.row(&line.key_id),
@@ -169,11 +170,6 @@ impl Summary {
     /// What the rows stand for.
     pub fn by(&self) -> By {
         self.by
-    }
-
-    /// The period.
-    pub fn period(&self) -> Period {
-        self.period
     }
 
     /// The sum of everything.

@@ -169,7 +169,7 @@ struct Seen {
 }
 
 /// Changes whenever the file is replaced or written.
-type Mark = (u64, u64, u64, i64, i64);
+type Mark = (u64, u64, u64, [i64; 4]);
 
 impl Keys {
     /// Reads the keys. A file that does not exist has none.
@@ -280,13 +280,8 @@ impl Managed {
 fn mark(path: &Path) -> Option<Mark> {
     use std::os::unix::fs::MetadataExt;
     let it = std::fs::metadata(path).ok()?;
-    Some((
-        it.dev(),
-        it.ino(),
-        it.size(),
-        it.mtime_nsec() ^ it.mtime(),
-        it.ctime_nsec() ^ it.ctime(),
-    ))
+    let times = [it.mtime(), it.mtime_nsec(), it.ctime(), it.ctime_nsec()];
+    Some((it.dev(), it.ino(), it.size(), times))
 }
 
 #[cfg(test)]

@@ -67,6 +67,17 @@ fn a_late_record_counts_for_life_but_not_in_the_new_window() {
 }
 
 #[test]
+fn a_clock_that_ran_ahead_neither_frees_nor_locks_a_key() {
+    let mut spent = Spent::default();
+    spent.add(at("2031-01-01T00:00:00Z"), 10);
+    let now = at("2026-11-22T10:00:00Z");
+    assert_eq!(spent.within(Window::Day, now), 10);
+    spent.add(now, 5);
+    assert_eq!(spent.within(Window::Day, now), 15);
+    assert_eq!(spent.within(Window::Day, at("2026-11-23T00:00:00Z")), 0);
+}
+
+#[test]
 fn counts_of_two_sources_add_up_window_by_window() {
     let (yesterday, today) = (at("2026-11-21T10:00:00Z"), at("2026-11-22T10:00:00Z"));
     let (mut old, mut new) = (Spent::default(), Spent::default());

@@ -30,7 +30,7 @@ const VERSION: u64 = 2;
 pub(crate) struct Records {
     version: u64,
     /// In the order in which they were made.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) keys: Vec<Record>,
     #[serde(flatten)]
     rest: Map<String, Value>,
@@ -317,9 +317,22 @@ mod time {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(
         from: D,
     ) -> Result<Option<Timestamp>, D::Error> {
-        let text = Option::<String>::deserialize(from)?;
-        let text = text.filter(|it| !it.is_empty() && !it.starts_with("0001-01-01T00:00:00"));
-        text.map(|it| it.parse().map_err(serde::de::Error::custom)).transpose()
+        /// Older files may have Unix seconds.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Time {
+            Text(String),
+            Seconds(i64),
+        }
+        let time = match Option::<Time>::deserialize(from)? {
+            None | Some(Time::Seconds(0)) => return Ok(None),
+            Some(Time::Text(it)) if it.is_empty() || it.starts_with("0001-01-01T00:00:00") => {
+                return Ok(None);
+            }
+            Some(Time::Text(text)) => text.parse(),
+            Some(Time::Seconds(seconds)) => Timestamp::from_second(seconds),
+        };
+        time.map(Some).map_err(serde::de::Error::custom)
     }
 }
 

@@ -74,7 +74,7 @@ impl Checkpoint {
         let (start, lost) = self.start(sources);
         for (number, source) in sources.iter().enumerate().skip(start.0) {
             let from = if number == start.0 { start.1 } else { 0 };
-            let end = source.lines(from, false, |text| {
+            let end = source.lines(from, false, |_, text| {
                 let Some(line) = Line::parse(text) else { return };
                 let millis = line.ts.as_millisecond();
                 if !lost || millis > latest {
@@ -89,6 +89,44 @@ impl Checkpoint {
         self.version = VERSION;
         self.forget();
         Ok(bytes)
+    }
+
+    /// Reads all of `sources` for a report: gives every line to `on_line`, none where there is no
+    /// record on it, and adds those after the place. `on_bytes` hears how far it is.
+    ///
+    /// # Errors
+    ///
+    /// When the log cannot be read.
+    pub(crate) fn walk(
+        &mut self,
+        sources: &[Source],
+        mut on_line: impl FnMut(Option<&Line<'_>>),
+        mut on_bytes: impl FnMut(u64),
+    ) -> io::Result<()> {
+        let (mut before, latest) = (0, self.latest);
+        let (start, lost) = self.start(sources);
+        for (number, source) in sources.iter().enumerate() {
+            source.lines(0, true, |at, text| {
+                let line = Line::parse(text);
+                if let Some(line) = &line
+                    && (number, at) >= start
+                    && (!lost || line.ts.as_millisecond() > latest)
+                {
+                    self.add(line);
+                }
+                if line.is_some() || !text.trim_ascii().is_empty() {
+                    on_line(line.as_ref());
+                }
+                on_bytes(before + at);
+            })?;
+            before += source.bytes();
+        }
+        Ok(())
+    }
+
+    /// What one key has spent.
+    pub(crate) fn spent(&self, id: &str) -> Spent {
+        self.keys.get(id).copied().unwrap_or_default()
     }
 
     /// What every key has spent.
@@ -142,15 +180,4 @@ pub(super) fn unread(checkpoint: &Checkpoint, sources: &[Source]) -> u64 {
     let ((number, offset), _) = checkpoint.start(sources);
     let all: u64 = sources.iter().skip(number).map(Source::bytes).sum();
     all.saturating_sub(offset)
-}
-
-/// What every key has spent, read from the log at `path` without touching anything.
-///
-/// # Errors
-///
-/// When the log cannot be read.
-pub(crate) fn spent(path: &Path) -> io::Result<HashMap<KeyId, Spent>> {
-    let mut checkpoint = Checkpoint::load(path);
-    checkpoint.advance(&super::read::sources(path)?)?;
-    Ok(checkpoint.into_spent())
 }

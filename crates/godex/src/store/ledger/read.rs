@@ -5,6 +5,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
+use godex_core::usage::Line;
+use jiff::Timestamp;
+
 use super::backup;
 
 /// Read at once.
@@ -74,8 +77,8 @@ impl Source {
         Some(head)
     }
 
-    /// Calls `on_line` with every whole line from the byte `from` on, without its end, and
-    /// returns where the last whole line ends. What follows it is a record being written or torn:
+    /// Calls `on_line` with every whole line from the byte `from` on, its place and its text
+    /// without the end, and returns where the last whole line ends. What follows it is a record being written or torn:
     /// `on_line` gets it only if `torn_too`.
     ///
     /// # Errors
@@ -85,7 +88,7 @@ impl Source {
         &self,
         from: u64,
         torn_too: bool,
-        mut on_line: impl FnMut(&[u8]),
+        mut on_line: impl FnMut(u64, &[u8]),
     ) -> io::Result<u64> {
         let mut block = vec![0; BLOCK];
         let (mut at, mut end) = (from, from);
@@ -102,10 +105,10 @@ impl Source {
             while let Some(length) = memchr::memchr(b'\n', rest) {
                 let (line, next) = rest.split_at(length);
                 if begun.is_empty() {
-                    on_line(line);
+                    on_line(end, line);
                 } else {
                     keep(&mut begun, line);
-                    on_line(&begun);
+                    on_line(end, &begun);
                     begun.clear();
                 }
                 rest = next.get(1..).unwrap_or_default();
@@ -114,7 +117,7 @@ impl Source {
             keep(&mut begun, rest);
         }
         if torn_too && !begun.is_empty() {
-            on_line(&begun);
+            on_line(end, &begun);
         }
         Ok(end)
     }
@@ -124,4 +127,10 @@ impl Source {
 fn keep(begun: &mut Vec<u8>, more: &[u8]) {
     let room = LINE_MAX.saturating_sub(begun.len());
     begun.extend_from_slice(more.get(..room).unwrap_or(more));
+}
+
+/// When the oldest record of `sources` was written.
+pub(crate) fn first_time(sources: &[Source]) -> Option<Timestamp> {
+    let head = sources.iter().find_map(Source::head)?;
+    Line::parse(&head).map(|it| it.ts)
 }
