@@ -29,7 +29,10 @@ enabled = false
 
 # The arithmetic is done by the shell: the prompt holds no `proof-42` that an echo could quote.
 COMMAND = "echo proof-$((40+2))"
-CALL = f"[[mock: shell {COMMAND}]]"
+PLAIN_CALL = "[[mock: tool exec_command " + json.dumps({"cmd": COMMAND}) + "]]"
+# Lite models run commands from a script that they give to the freeform tool `exec`.
+SCRIPT = "const done = await tools.exec_command({cmd: " + json.dumps(COMMAND) + "}); text(done.output);"
+LITE_CALL = f"[[mock: custom exec {SCRIPT}]]"
 
 
 def ask(model, prompt):
@@ -57,8 +60,8 @@ def text_turn(model):
     assert answer, "the final answer is empty"
 
 
-def shell_turn(model):
-    answer = ask(model, f"Run the command and tell me what it printed. {CALL}")
+def shell_turn(model, call):
+    answer = ask(model, f"Run the command and tell me what it printed. {call}")
     assert "proof-42" in answer, f"the final answer does not quote the output: {answer!r}"
 
 
@@ -66,8 +69,8 @@ CASES = [
     ("text turn, plain model gpt-5.5", lambda: text_turn("gpt-5.5")),
     ("text turn, lite model gpt-6.1-sol", lambda: text_turn("gpt-6.1-sol")),
     ("text turn, the documented default model gpt-5.2-codex", lambda: text_turn("gpt-5.2-codex")),
-    ("shell round trip, plain model gpt-5.5", lambda: shell_turn("gpt-5.5")),
-    ("shell round trip, lite model gpt-6.1-sol", lambda: shell_turn("gpt-6.1-sol")),
+    ("shell round trip, plain model gpt-5.5", lambda: shell_turn("gpt-5.5", PLAIN_CALL)),
+    ("shell round trip, lite model gpt-6.1-sol", lambda: shell_turn("gpt-6.1-sol", LITE_CALL)),
 ]
 
 for name, case in CASES:
