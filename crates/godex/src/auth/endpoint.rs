@@ -27,9 +27,12 @@ const MAX_ANSWER: usize = 256 << 10;
 /// The tokens of an answer. One that is missing keeps the old.
 #[derive(Deserialize)]
 pub(super) struct Answer {
-    id_token: Option<String>,
-    access_token: Option<String>,
-    refresh_token: Option<String>,
+    #[serde(rename = "id_token")]
+    id: Option<String>,
+    #[serde(rename = "access_token")]
+    access: Option<String>,
+    #[serde(rename = "refresh_token")]
+    refresh: Option<String>,
 }
 
 impl Answer {
@@ -37,9 +40,9 @@ impl Answer {
     pub(super) fn over(self, old: &Tokens, now: jiff::Timestamp) -> Tokens {
         let given = |token: Option<String>| token.filter(|it| !it.is_empty());
         Tokens {
-            access: given(self.access_token).unwrap_or_else(|| old.access.clone()),
-            id: given(self.id_token).or_else(|| old.id.clone()),
-            refresh: given(self.refresh_token).or_else(|| old.refresh.clone()),
+            access: given(self.access).unwrap_or_else(|| old.access.clone()),
+            id: given(self.id).or_else(|| old.id.clone()),
+            refresh: given(self.refresh).or_else(|| old.refresh.clone()),
             account_id: old.account_id.clone(),
             last_refresh: Some(now),
         }

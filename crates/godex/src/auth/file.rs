@@ -121,9 +121,13 @@ fn load(path: &Path) -> Result<(Stamp, Vec<u8>), Error> {
         file.take(MAX_BYTES).read_to_end(&mut bytes)?;
         Ok((stamp, bytes))
     };
-    attempt().map_err(|error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Error::Missing { path: path.to_owned() },
-        _ => Error::Unreadable { path: path.to_owned(), reason: error.to_string() },
+    attempt().map_err(|error: io::Error| {
+        let path = path.to_owned();
+        if error.kind() == io::ErrorKind::NotFound {
+            Error::Missing { path }
+        } else {
+            Error::Unreadable { path, reason: error.to_string() }
+        }
     })
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Error, Rejection};
 
 const FIRST_STEP: Duration = Duration::from_secs(1);
-const LONGEST_STEP: Duration = Duration::from_secs(60);
+const LONGEST_STEP: Duration = Duration::from_mins(1);
 
 /// Open, closed until an instant after a failure, or closed until the file changes.
 #[derive(Default)]
@@ -83,7 +83,7 @@ mod tests {
         let now = crate::clock::monotonic();
         let mut gate = Gate::default();
         gate.end(Rejection::Reused);
-        let refused = gate.pass(now + Duration::from_secs(86_400));
+        let refused = gate.pass(now + Duration::from_hours(24));
         assert!(matches!(refused, Err(Error::Rejected(Rejection::Reused))));
         gate.doubt();
         assert!(gate.pass(now).is_ok());

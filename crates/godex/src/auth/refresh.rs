@@ -172,14 +172,14 @@ async fn save(shared: &Shared, tokens: Tokens, snapshot: Snapshot, new: Arc<Held
 enum Saved {
     Written,
     /// Somebody has logged in since we asked: theirs counts.
-    Theirs(Snapshot),
+    Theirs(Box<Snapshot>),
     Failed(io::Error),
 }
 
 fn store(path: &Path, tokens: &Tokens, before: Snapshot) -> Saved {
     let mut raw: Map<String, Value> = match file::read(path) {
         Ok(found) if refresh_token(&found) != refresh_token(&before) => {
-            return Saved::Theirs(found);
+            return Saved::Theirs(Box::new(found));
         }
         Ok(found) => found.raw,
         // Logged out while we asked.

@@ -20,7 +20,7 @@ use crate::upstream::connect::HttpClient;
 /// How long a change of the file may go unnoticed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How often tokens that could not be written are tried again.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
+const SAVE_EVERY: Duration = Duration::from_mins(1);
 
 type Outcome = Result<Arc<Held>, Error>;
 

@@ -1,109 +1,20 @@
-//! The login against a token endpoint on a loopback port that answers as each test says.
+//! The login against a token endpoint and other writers of its file.
+
+mod issuer;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use self::issuer::{Issuer, refusing, rotating};
 use super::token::tests::jwt;
 use super::*;
 use crate::upstream::connect::client;
-
-type Script = dyn Fn(usize, &Value) -> (u16, Value) + Send + Sync;
-
-/// A token endpoint. It answers when it is allowed to, and remembers what it was asked.
-struct Issuer {
-    url: Uri,
-    asked: Arc<Mutex<Vec<Value>>>,
-    permits: Arc<Semaphore>,
-    _server: JoinSet<()>,
-}
-
-impl Issuer {
-    /// Answers the nth call as `script` says.
-    async fn start(script: impl Fn(usize, &Value) -> (u16, Value) + Send + Sync + 'static) -> Self {
-        let issuer = Self::hesitant(script).await;
-        issuer.permits.add_permits(1000);
-        issuer
-    }
-
-    /// As [`Issuer::start`], but each answer needs a permit.
-    async fn hesitant(
-        script: impl Fn(usize, &Value) -> (u16, Value) + Send + Sync + 'static,
-    ) -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/oauth/token", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let permits = Arc::new(Semaphore::new(0));
-        let script: Arc<Script> = Arc::new(script);
-        let mut server = JoinSet::new();
-        let (heard, allowed) = (Arc::clone(&asked), Arc::clone(&permits));
-        server.spawn(async move {
-            let mut connections = JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                let (heard, allowed) = (Arc::clone(&heard), Arc::clone(&allowed));
-                let script = Arc::clone(&script);
-                let service = service_fn(move |request| {
-                    answer(request, Arc::clone(&heard), Arc::clone(&allowed), Arc::clone(&script))
-                });
-                connections.spawn(async move {
-                    let http = hyper::server::conn::http1::Builder::new();
-                    let _ = http.serve_connection(TokioIo::new(stream), service).await;
-                });
-            }
-        });
-        Self { url: url.parse().unwrap(), asked, permits, _server: server }
-    }
-
-    fn calls(&self) -> usize {
-        self.asked.lock().unwrap().len()
-    }
-
-    async fn called(&self, times: usize) {
-        while self.calls() < times {
-            tokio::task::yield_now().await;
-        }
-    }
-}
-
-async fn answer(
-    request: Request<Incoming>,
-    heard: Arc<Mutex<Vec<Value>>>,
-    allowed: Arc<Semaphore>,
-    script: Arc<Script>,
-) -> Result<Response<Full<Bytes>>, hyper::Error> {
-    let (head, body) = request.into_parts();
-    let text = |name: &str| head.headers.get(name).map(|it| it.to_str().unwrap().to_owned());
-    let body: Value = serde_json::from_slice(&body.collect().await?.to_bytes()).unwrap();
-    let call = json!({
-        "request": format!("{} {}", head.method, head.uri),
-        "content-type": text("content-type"),
-        "user-agent": text("user-agent"),
-        "originator": text("originator"),
-        "body": body,
-    });
-    let nth = {
-        let mut heard = heard.lock().unwrap();
-        heard.push(call);
-        heard.len()
-    };
-    allowed.acquire().await.unwrap().forget();
-    let (status, answer) = script(nth, &body);
-    let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
-    *response.status_mut() = StatusCode::from_u16(status).unwrap();
-    Ok(response)
-}
 
 /// An `auth.json` in a folder of its own.
 struct Home {
@@ -153,16 +64,6 @@ fn tokens(access: &str, refresh: &str) -> Value {
 /// A token that ends in so many seconds.
 fn ending_in(seconds: i64) -> String {
     jwt(&json!({"exp": refresh::now().as_second() + seconds}))
-}
-
-/// Gives out `a2` with `r2`, then `a3` with `r3` ...
-fn rotating(nth: usize, _: &Value) -> (u16, Value) {
-    let n = nth + 1;
-    (200, json!({"access_token": format!("a{n}"), "refresh_token": format!("r{n}")}))
-}
-
-fn refusing(code: &'static str) -> impl Fn(usize, &Value) -> (u16, Value) {
-    move |_, _| (401, json!({"error": {"code": code, "message": "m"}}))
 }
 
 #[track_caller]
@@ -224,7 +125,9 @@ async fn a_hundred_refused_requests_make_one_call() {
     issuer.permits.add_permits(100);
     let renewed = waiting.join_all().await;
     assert_eq!(renewed.len(), 100);
-    renewed.iter().for_each(|it| assert_bearer(it, "a2"));
+    for credentials in &renewed {
+        assert_bearer(credentials, "a2");
+    }
     // Somebody who was refused before all this and only now comes to say so.
     assert_bearer(&login.renew(&seen).await.unwrap(), "a2");
     assert_eq!(issuer.calls(), 1);
@@ -258,6 +161,20 @@ async fn a_newer_token_in_the_file_is_adopted_without_a_call() {
         assert_bearer(&login.renew(&seen).await.unwrap(), "theirs");
         assert_eq!(issuer.calls(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_change_of_the_file_is_noticed_without_a_refusal() {
+    let issuer = Issuer::start(rotating).await;
+    let home = Home::new(&tokens("a1", "r1"));
+    let login = home.login(&issuer, false);
+    let first = login.current().await.unwrap();
+    home.write(&tokens("theirs", "r9"));
+    while login.current().await.unwrap().generation() == first.generation() {
+        tokio::task::yield_now().await;
+    }
+    assert_bearer(&login.current().await.unwrap(), "theirs");
+    assert_eq!(issuer.calls(), 0);
 }
 
 #[tokio::test]
@@ -299,8 +216,8 @@ async fn a_token_about_to_end_is_renewed_before_it_is_sent() {
 #[tokio::test]
 async fn a_token_issued_about_to_end_is_not_renewed_for_every_request() {
     let short = ending_in(30);
-    let issued = short.clone();
-    let issuer = Issuer::start(move |_, _| (200, json!({"access_token": issued}))).await;
+    let answer = json!({"access_token": short});
+    let issuer = Issuer::start(move |_, _| (200, answer.clone())).await;
     let home = Home::new(&tokens(&ending_in(-30), "r1"));
     let login = home.login(&issuer, true);
     for _ in 0..5 {

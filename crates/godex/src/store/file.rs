@@ -61,13 +61,15 @@ pub(crate) fn follow(path: &Path) -> io::Result<PathBuf> {
     for _ in 0..MAX_LINKS {
         match fs::read_link(&target) {
             Ok(next) => target = folder(&target).join(next),
-            Err(error) => match error.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::NotFound => return Ok(target),
-                _ => return Err(error),
-            },
+            Err(error) if is_no_link(&error) => return Ok(target),
+            Err(error) => return Err(error),
         }
     }
     Err(io::Error::other("too many symbolic links"))
+}
+
+fn is_no_link(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::NotFound)
 }
 
 fn folder(path: &Path) -> &Path {

@@ -15,37 +15,37 @@ fn read_text(text: &str) -> Result<Identity, Error> {
 #[test]
 fn every_form_of_the_file_is_understood() {
     #[track_caller]
-    fn check(text: &str, expected: Option<Identity>) {
+    fn check(text: &str, expected: Option<&Identity>) {
         let found = read_text(text).ok();
-        assert!(found == expected, "{text}");
+        assert!(found.as_ref() == expected, "{text}");
     }
     let tokens = |id: Option<&str>, account_id: Option<&str>| {
-        Some(Identity::ChatGpt(Tokens {
+        Identity::ChatGpt(Tokens {
             access: "a".into(),
             id: id.map(str::to_owned),
             refresh: Some("r".into()),
             account_id: account_id.map(str::to_owned),
             last_refresh: None,
-        }))
+        })
     };
-    let key = Some(Identity::ApiKey("sk-1".into()));
+    let key = Identity::ApiKey("sk-1".into());
     check(
         r#"{"auth_mode":"chatgpt","OPENAI_API_KEY":null,"tokens":{"id_token":"i","access_token":"a","refresh_token":"r","account_id":"acc"}}"#,
-        tokens(Some("i"), Some("acc")),
+        Some(&tokens(Some("i"), Some("acc"))),
     );
     check(
         r#"{"OPENAI_API_KEY":"sk-1","tokens":{"access_token":"a","refresh_token":"r","account_id":null}}"#,
-        tokens(None, None),
+        Some(&tokens(None, None)),
     );
-    check(r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":null}"#, key.clone());
+    check(r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":null}"#, Some(&key));
     check(
         r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":{"access_token":"a"}}"#,
-        key.clone(),
+        Some(&key),
     );
-    check(r#"{"OPENAI_API_KEY":"sk-1"}"#, key);
+    check(r#"{"OPENAI_API_KEY":"sk-1"}"#, Some(&key));
     check(
         r#"{"auth_mode":"apikey","OPENAI_API_KEY":"","tokens":{"access_token":"a","refresh_token":"r"}}"#,
-        tokens(None, None),
+        Some(&tokens(None, None)),
     );
     check("\u{20}{}", None);
     check(r#"{"tokens":{"access_token":""}}"#, None);
