@@ -2,14 +2,17 @@
 //!
 //! - [`command_line`]: arguments become a command, or a refusal that says how to write it right.
 //! - [`report`]: exit codes and the form of a failure.
+//! - [`listener`] and [`signals`]: how a serving command begins and ends.
 //! - [`proxy`]: `godex proxy`, from settings to a bound listener, and the folder of its
 //!   subcommands.
 //! - [`mock`]: `godex mock`, the simulator alone.
 
 mod command_line;
+mod listener;
 mod mock;
 mod proxy;
 mod report;
+mod signals;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -70,7 +73,7 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     };
     match command {
         Command::Proxy(args) => proxy::run(*args, &matches, surroundings),
-        Command::Mock(args) => mock::run(&args, surroundings),
+        Command::Mock(args) => mock::run(&args),
         Command::Login { rest: _ } => Err(Failure::new(
             Exit::Failure,
             "this version cannot sign in by itself yet",

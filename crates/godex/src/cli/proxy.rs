@@ -2,7 +2,7 @@
 //! order, and only what is ready is announced.
 
 mod banner;
-mod signals;
+mod simulated;
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use self::signals::Signals;
+use self::simulated::{Folder, Simulated};
+use super::listener::bind;
 use super::report::{Exit, Failure};
+use super::signals::Signals;
 use crate::auth::{self, Login};
 use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
@@ -55,19 +57,33 @@ pub(super) fn run(
     let own = matches.subcommand_matches("proxy").unwrap_or(matches);
     let mut flags = args.flags;
     flags.prefer_command_line(own);
-    let config = flags.resolve(surroundings, &mut io::stdin().lock()).map_err(|it| refused(&it))?;
+    // The simulator's files are its own, and gone with it.
+    let folder = flags.mock().then(|| Folder::create(surroundings)).transpose()?;
+    let surroundings = match &folder {
+        Some(folder) => &surroundings.with_codex_folder(folder.path()),
+        None => surroundings,
+    };
+    let config =
+        flags.resolve(surroundings, &mut io::stdin().lock()).map_err(|error| refused(&error))?;
     logging::start(config.logging, surroundings);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.workers)
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::new(Exit::Failure, "cannot start the threads that serve requests")
-                .cause(error.to_string())
-        })?;
-    let outcome = runtime.block_on(start(config, surroundings));
+    let runtime = runtime(config.workers)?;
+    let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings));
     runtime.shutdown_timeout(LAST_MOMENTS);
     outcome.map(|()| Exit::Success)
+}
+
+/// The threads that serve requests.
+///
+/// # Errors
+///
+/// When the system has no more of them.
+pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
+    runtime.map_err(|error| {
+        Failure::new(Exit::Failure, "cannot start the threads that serve requests")
+            .cause(error.to_string())
+    })
 }
 
 /// A refused setting, in the form of all failures.
@@ -80,15 +96,21 @@ fn refused(error: &config::Error) -> Failure {
 }
 
 /// From settings to a server, and on until it ends.
-async fn start(config: Config, surroundings: &Surroundings) -> Result<(), Failure> {
+async fn start(
+    mut config: Config,
+    folder: Option<&Folder>,
+    surroundings: &Surroundings,
+) -> Result<(), Failure> {
+    let simulated = match folder {
+        Some(folder) => Some(Simulated::start(&mut config, folder).await?),
+        None => None,
+    };
     let tasks = Tasks::default();
     let parts = open(&config, &tasks)?;
     let listener = bind(config.listen)?;
     let address = listener.local_addr().unwrap_or(config.listen);
-    let mut signals = Signals::listen().map_err(|error| {
-        Failure::new(Exit::Failure, "cannot listen for signals").cause(error.to_string())
-    })?;
-    announce(&config, address, surroundings);
+    let mut signals = Signals::listen()?;
+    announce(&config, simulated.as_ref(), address, surroundings);
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
@@ -188,41 +210,26 @@ fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
     Ok(keys)
 }
 
-/// Takes the port.
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let refuse = |error: io::Error| {
-        let (what, help) = if error.kind() == io::ErrorKind::AddrInUse {
-            let next = address.port().checked_add(1).unwrap_or(39001);
-            let other = SocketAddr::new(address.ip(), next);
-            let help = format!("stop it, or pick another port: --listen {other}");
-            let what = format!("{address} is already in use by another program");
-            return Failure::new(Exit::Failure, what).help(help);
-        } else if error.kind() == io::ErrorKind::AddrNotAvailable {
-            (format!("{address} is not an address of this machine"), "listen on loopback")
-        } else if error.kind() == io::ErrorKind::PermissionDenied {
-            (format!("this user may not listen on {address}"), "pick a port from 1024 on")
-        } else {
-            (format!("cannot listen on {address}"), "pick another address")
-        };
-        Failure::new(Exit::Failure, what)
-            .cause(error.to_string())
-            .help(format!("{help}: --listen 127.0.0.1:39001"))
-    };
-    let listener = TcpListener::bind(address).map_err(refuse)?;
-    listener.set_nonblocking(true).map_err(refuse)?;
-    Ok(listener)
-}
-
 /// Says that the listener is open.
-fn announce(config: &Config, address: SocketAddr, surroundings: &Surroundings) {
-    if config.logging.format == config::LogFormat::Json {
-        tracing::info!(listen = %address, backend = %config.base_url, "listening on {address}");
-        return;
-    }
+fn announce(
+    config: &Config,
+    simulated: Option<&Simulated>,
+    address: SocketAddr,
+    surroundings: &Surroundings,
+) {
     let mut stderr = io::stderr().lock();
     let colour = surroundings.colour(stderr.is_terminal());
+    let text = match simulated {
+        Some(simulated) => banner::mock(config, address, simulated.key(), colour),
+        None if config.logging.format == config::LogFormat::Json => {
+            drop(stderr);
+            tracing::info!(listen = %address, backend = %config.base_url, "listening on {address}");
+            return;
+        }
+        None => banner::ready(config, address, colour),
+    };
     // A closed standard error is no reason not to serve.
-    let _ = stderr.write_all(banner::ready(config, address, colour).as_bytes());
+    let _ = stderr.write_all(text.as_bytes());
 }
 
 /// Answers requests until `shutdown` resolves and the running ones have ended.

@@ -236,6 +236,11 @@ pub(crate) enum ReasoningMode {
 }
 
 impl ProxyArgs {
+    /// Whether the backend is the simulator.
+    pub(crate) fn mock(&self) -> bool {
+        self.mock
+    }
+
     /// Lets a key given on the command line win over another form of it in the environment.
     pub(crate) fn prefer_command_line(&mut self, matches: &ArgMatches) {
         let written = |id| matches.value_source(id) == Some(ValueSource::CommandLine);

@@ -12,6 +12,8 @@ pub(crate) struct Surroundings {
     pub(super) codex_home: Option<PathBuf>,
     /// `CODEX_REFRESH_TOKEN_URL_OVERRIDE`, the variable of the Codex CLI.
     pub(super) token_url: Option<String>,
+    /// `TMPDIR`, else `/tmp`.
+    temporary: PathBuf,
     /// `NO_COLOR`, <https://no-color.org>.
     no_color: bool,
     /// `TERM=dumb`.
@@ -37,9 +39,20 @@ impl Surroundings {
             codex_home: variable("CODEX_HOME").map(PathBuf::from),
             token_url: variable("CODEX_REFRESH_TOKEN_URL_OVERRIDE")
                 .map(|url| url.to_string_lossy().into_owned()),
+            temporary: variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
             no_color: variable("NO_COLOR").is_some(),
             dumb_terminal: variable("TERM").is_some_and(|term| term == "dumb"),
         }
+    }
+
+    /// The same surroundings with another folder of the Codex CLI.
+    pub(crate) fn with_codex_folder(&self, folder: &Path) -> Self {
+        Self { codex_home: Some(folder.to_owned()), ..self.clone() }
+    }
+
+    /// Where files of this run alone may be.
+    pub(crate) fn temporary(&self) -> &Path {
+        &self.temporary
     }
 
     /// Whether text for a reader may be coloured.

@@ -103,8 +103,11 @@ pub(super) fn parse_token(text: &str) -> Result<String, String> {
     if text.is_empty() {
         return Err("it is empty; write a name or leave the flag out".into());
     }
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err("it has spaces or characters that are not ASCII; write one plain word".into());
+    let plain = |byte: u8| byte.is_ascii_graphic() && !br#"'"\"#.contains(&byte);
+    if !text.bytes().all(plain) {
+        return Err("it has spaces, quotes or characters that are not ASCII; \
+                    write one plain word"
+            .into());
     }
     Ok(text.to_owned())
 }

@@ -1,7 +1,10 @@
 //! The command line: settings from flags and variables, refusals, exit codes, help.
 
+use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use crate::program::{Ended, Home};
@@ -347,4 +350,88 @@ fn an_interrupt_ends_it_well() {
         let (status, rest) = serving.end();
         assert_eq!(status.code(), Some(0), "{rest}");
     }
+}
+
+#[test]
+fn the_mock_needs_no_account_and_leaves_nothing_behind() {
+    let home = Home::empty();
+    let temporary = tempfile::tempdir().unwrap();
+    let around = [("TMPDIR", temporary.path().to_str().unwrap())];
+    let serving = home.serve(&["proxy", "--mock", "--listen=:0"], &around);
+    assert!(serving.banner.contains("nothing leaves this machine"), "{}", serving.banner);
+    let key = serving.banner.split("api key     ").nth(1).unwrap().split("  ").next().unwrap();
+    assert!(key.starts_with("gxk_demo_") && key.len() > 32, "{key}");
+    let curl = format!("curl -s {}/responses -H 'Authorization: Bearer {key}'", serving.url);
+    assert!(serving.banner.contains(&curl), "{}", serving.banner);
+    assert!(serving.banner.contains("  backend     http://127.0.0.1:"));
+    assert_eq!(names(temporary.path()).len(), 1);
+    serving.signal("TERM");
+    let (status, rest) = serving.end();
+    assert_eq!(status.code(), Some(0), "{rest}");
+    assert_eq!(names(temporary.path()).len(), 0);
+    assert_eq!(names(home.path()).len(), 0);
+}
+
+#[test]
+fn the_mock_never_touches_the_login_of_the_user() {
+    let home = Home::logged_in();
+    let login = home.path().join(".codex/auth.json");
+    let before = fs::read(&login).unwrap();
+    let around = [("GODEX_PROXY_AUTH_PATH", login.to_str().unwrap())];
+    let serving = home.serve(&["proxy", "--mock", "--listen=:0", "--api-key=hunter2"], &around);
+    assert!(serving.banner.contains("the one you gave"));
+    assert!(!serving.banner.contains("hunter2"));
+    serving.signal("INT");
+    assert_eq!(serving.end().0.code(), Some(0));
+    assert_eq!(fs::read(&login).unwrap(), before);
+    assert_eq!(names(&home.path().join(".codex")), ["auth.json"]);
+}
+
+#[test]
+fn the_simulator_alone_says_how_to_use_it_and_writes_a_login() {
+    let home = Home::empty();
+    let login = home.path().join("mock.json");
+    let arguments = ["mock", "--listen=:0", "--pace=1", "--write-auth", login.to_str().unwrap()];
+    // The second run replaces the login of the first.
+    for _ in 0..2 {
+        let mut child = home.godex(&arguments).spawn().unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut banner = String::new();
+        while !banner.contains("--base-url") {
+            assert!(said.read_line(&mut banner).unwrap() > 0, "{banner}");
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(banner.contains("  base URL    http://127.0.0.1:"), "{banner}");
+        assert!(banner.contains(&format!("--auth-path {}", login.display())), "{banner}");
+    }
+    assert_eq!(fs::metadata(&login).unwrap().permissions().mode() & 0o777, 0o600);
+    let ended = home.run(&["proxy", "--auth-path", login.to_str().unwrap()], &[]);
+    assert!(ended.stderr.starts_with("error: no API key is configured"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_simulator_does_not_overwrite_a_login_that_is_not_its_own() {
+    let home = Home::logged_in();
+    let login = home.path().join(".codex/auth.json");
+    let before = fs::read(&login).unwrap();
+    let ended = home.run(&["mock", "--listen=:0", "--write-auth", login.to_str().unwrap()], &[]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.contains("is not overwritten"), "{}", ended.stderr);
+    assert_eq!(fs::read(&login).unwrap(), before);
+}
+
+#[test]
+fn the_simulator_says_when_its_port_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Home::empty().run(&["mock", "--listen", &address], &[]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.starts_with(&format!("error: {address} is already in use")));
+}
+
+/// What a folder has in it.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -18,8 +18,8 @@ pub(super) fn ready(config: &Config, address: SocketAddr, colour: bool) -> Strin
     };
     row(&mut text, "access", access);
     let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
-    row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
     row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
+    row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
     text
 }
 
@@ -48,14 +48,13 @@ pub(super) fn mock(
             "YOUR_KEY"
         }
     };
-    row(
-        &mut text,
-        "try it",
-        &format!(
-            "curl -s {url}/responses -H 'Authorization: Bearer {presented}' \\\n                \
-             -H 'Content-Type: application/json' -d '{{\"model\":\"{}\",\"input\":\"hello\"}}'",
-            config.model
-        ),
+    row(&mut text, "backend", config.base_url.as_str());
+    let _ = writeln!(
+        text,
+        "  try it
+    curl -s {url}/responses -H 'Authorization: Bearer {presented}' \\
+      -H 'Content-Type: application/json' -d '{{\"model\":\"{}\",\"input\":\"hello\"}}'",
+        config.model
     );
     text
 }

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::report::{Exit, Failure};
+
 /// `SIGINT` and `SIGTERM`. While this lives they no longer kill the process.
 pub(super) struct Signals {
     interrupt: Signal,
@@ -16,10 +18,15 @@ impl Signals {
     /// # Errors
     ///
     /// When the system does not let us.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let take = |kind| {
+            signal(kind).map_err(|error: io::Error| {
+                Failure::new(Exit::Failure, "cannot listen for signals").cause(error.to_string())
+            })
+        };
         Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
+            interrupt: take(SignalKind::interrupt())?,
+            terminate: take(SignalKind::terminate())?,
         })
     }
 
