@@ -1,6 +1,11 @@
 //! The pure half of godex: no runtime, no HTTP library, no files, no clock, no randomness.
 //! Time and random bytes are arguments; the `godex` crate brings them.
 
+pub mod codex;
+pub mod json;
 pub mod key;
 pub mod policy;
+pub mod responses;
+pub mod sse;
+pub mod translate;
 pub mod usage;

@@ -1,0 +1,304 @@
+//! Content of messages and tool outputs, in either spelling, as Codex accepts it: users and
+//! developers speak `input_text`, `input_image` and `input_file`, the assistant `output_text`
+//! and `refusal`. Source: `docs/wire.md#content`.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::draft::Refused;
+use crate::json::{self, Object, Writer};
+
+/// Whose words they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// A user or developer, or the output of a tool.
+    Input,
+    /// The assistant.
+    Assistant,
+}
+
+impl Voice {
+    fn text_type(self) -> &'static str {
+        match self {
+            Self::Input => "input_text",
+            Self::Assistant => "output_text",
+        }
+    }
+}
+
+/// A list of parts as Codex accepts it, from a string or a list. Empty parts are left out;
+/// an empty list means that nothing was said. `path` names the content in refusals.
+///
+/// # Errors
+///
+/// When a part cannot be carried.
+pub fn parts<'a>(content: &'a RawValue, voice: Voice, path: &str) -> Result<Cow<'a, str>, Refused> {
+    if let Some(text) = json::escaped(content) {
+        if text.is_empty() {
+            return Ok(Cow::Borrowed("[]"));
+        }
+        return Ok(Cow::Owned(format!("[{}]", text_part(voice, text))));
+    }
+    let Some(list) = json::list(content) else {
+        return Err(Refused::kind(path, "a string or a list of content parts"));
+    };
+    let mut changed = false;
+    let mut parts = Vec::with_capacity(list.len());
+    for (index, raw) in list.iter().enumerate() {
+        match part(raw, voice, &format!("{path}[{index}]"))? {
+            None => changed = true,
+            Some(part) => {
+                changed |= matches!(part, Cow::Owned(_));
+                parts.push(part);
+            }
+        }
+    }
+    if !changed {
+        return Ok(Cow::Borrowed(content.get()));
+    }
+    Ok(Cow::Owned(format!("[{}]", parts.join(","))))
+}
+
+/// A text part around text that is escaped already.
+pub fn text_part(voice: Voice, escaped: &str) -> String {
+    format!(r#"{{"type":"{}","text":"{escaped}"}}"#, voice.text_type())
+}
+
+/// The texts of a content, escaped as written; `None` when it has parts that are not text.
+pub fn texts(content: &RawValue) -> Option<Vec<&str>> {
+    if let Some(text) = json::escaped(content) {
+        return Some(if text.is_empty() { Vec::new() } else { vec![text] });
+    }
+    let mut texts = Vec::new();
+    for raw in json::list(content)? {
+        if let Some(text) = json::escaped(raw) {
+            texts.push(text);
+            continue;
+        }
+        let part = Object::of(raw)?;
+        if !matches!(part.string("type").as_deref(), Some("text" | "input_text" | "output_text") | None) {
+            return None;
+        }
+        texts.push(part.get("text").and_then(json::escaped)?);
+    }
+    texts.retain(|text| !text.is_empty());
+    Some(texts)
+}
+
+fn part<'a>(raw: &'a RawValue, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+    if let Some(text) = json::escaped(raw) {
+        return Ok((!text.is_empty()).then(|| Cow::Owned(text_part(voice, text))));
+    }
+    let Some(object) = Object::of(raw) else {
+        return Err(Refused::kind(path, "a content part"));
+    };
+    let kind = object.string("type");
+    match kind.as_deref() {
+        Some("text" | "input_text" | "output_text") => text(raw, &object, voice, path),
+        Some("refusal") => refusal(raw, &object, voice, path),
+        Some("image_url") => image(&object, path).map(Some),
+        Some("input_image") if object.get("image_url").is_some_and(json::is_object) => image(&object, path).map(Some),
+        Some("file") => file(&object, path).map(Some),
+        Some("input_audio" | "audio" | "video_url" | "input_video") => Err(Refused::new(
+            path,
+            format!("'{path}' cannot be carried: the Codex backend takes text, images and files only."),
+        )),
+        Some(_) => Ok(Some(untouched(raw, &object))),
+        None if object.get("text").is_some() => text(raw, &object, voice, path),
+        None => Err(Refused::missing(&format!("{path}.type"))),
+    }
+}
+
+/// A part nobody here has to change, but for the one field Codex refuses inside content.
+fn untouched<'a>(raw: &'a RawValue, object: &Object<'a>) -> Cow<'a, str> {
+    if object.get("prompt_cache_breakpoint").is_none() && object.get("cache_control").is_none() {
+        return Cow::Borrowed(raw.get());
+    }
+    let mut writer = Writer::new(raw.get().len());
+    for (name, value) in object.iter().filter(|(name, _)| !is_cache_hint(name)) {
+        writer.raw(name, value.get());
+    }
+    Cow::Owned(writer.finish_text())
+}
+
+/// Hints of other caches: `docs/wire.md#refused-parameters`.
+fn is_cache_hint(name: &str) -> bool {
+    matches!(name, "prompt_cache_breakpoint" | "cache_control")
+}
+
+fn text<'a>(raw: &'a RawValue, object: &Object<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+    let Some(value) = object.get("text") else {
+        return Err(Refused::missing(&format!("{path}.text")));
+    };
+    let Some(escaped) = json::escaped(value) else {
+        return Err(Refused::kind(&format!("{path}.text"), "a string"));
+    };
+    if escaped.is_empty() {
+        return Ok(None);
+    }
+    if object.string("type").as_deref() == Some(voice.text_type()) {
+        return Ok(Some(untouched(raw, object)));
+    }
+    let mut writer = Writer::new(raw.get().len() + 8);
+    writer.string("type", voice.text_type());
+    for (name, value) in object.iter().filter(|(name, _)| *name != "type" && !is_cache_hint(name)) {
+        writer.raw(name, value.get());
+    }
+    Ok(Some(Cow::Owned(writer.finish_text())))
+}
+
+fn refusal<'a>(raw: &'a RawValue, object: &Object<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+    let Some(escaped) = object.get("refusal").and_then(json::escaped) else {
+        return Err(Refused::missing(&format!("{path}.refusal")));
+    };
+    Ok(match voice {
+        _ if escaped.is_empty() => None,
+        Voice::Assistant => Some(untouched(raw, object)),
+        Voice::Input => Some(Cow::Owned(text_part(voice, escaped))),
+    })
+}
+
+/// Chat's `image_url`, a string or `{url, detail}`, as `input_image`.
+fn image<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
+    let param = format!("{path}.image_url");
+    let Some(value) = object.some("image_url") else {
+        return Err(Refused::missing(&param));
+    };
+    let inner = Object::of(value);
+    let url = inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| json::is_string(url));
+    let Some(url) = url else {
+        return Err(Refused::kind(&param, "a URL or a data URL"));
+    };
+    let detail = inner.as_ref().and_then(|it| it.some("detail")).or_else(|| object.some("detail"));
+    let mut writer = Writer::new(url.get().len() + 64);
+    writer.string("type", "input_image");
+    writer.raw("image_url", url.get());
+    if let Some(detail) = detail {
+        writer.raw("detail", detail.get());
+    }
+    Ok(Cow::Owned(writer.finish_text()))
+}
+
+/// Chat's `file` part as `input_file`.
+fn file<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
+    let param = format!("{path}.file");
+    let Some(inner) = object.some("file").and_then(Object::of) else {
+        return Err(Refused::missing(&param));
+    };
+    if inner.some("file_data").is_none() && inner.some("file_url").is_none() && inner.some("file_id").is_none() {
+        return Err(Refused::missing(&format!("{param}.file_data")));
+    }
+    let mut writer = Writer::new(256);
+    writer.string("type", "input_file");
+    for (name, value) in inner.iter().filter(|(_, value)| !json::is_null(value)) {
+        writer.raw(name, value.get());
+    }
+    Ok(Cow::Owned(writer.finish_text()))
+}
+
+/// The output of a tool: a string stays one, a list becomes parts, any other JSON value
+/// becomes its text.
+///
+/// # Errors
+///
+/// When a part of a list cannot be carried.
+pub fn output<'a>(value: Option<&'a RawValue>, path: &str) -> Result<Cow<'a, str>, Refused> {
+    let Some(value) = value.filter(|value| !json::is_null(value)) else {
+        return Ok(Cow::Borrowed("\"\""));
+    };
+    if json::is_string(value) {
+        return Ok(Cow::Borrowed(value.get()));
+    }
+    let typed = |raw: &&RawValue| Object::of(raw).is_some_and(|part| part.get("type").is_some());
+    if let Some(list) = json::list(value)
+        && !list.is_empty()
+        && list.iter().all(typed)
+    {
+        let parts = parts(value, Voice::Input, path)?;
+        return Ok(if parts == "[]" { Cow::Borrowed("\"\"") } else { parts });
+    }
+    Ok(Cow::Owned(json::quote(value.get())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn content_of_either_spelling_becomes_what_codex_accepts() {
+        #[track_caller]
+        fn check(voice: Voice, content: &str, expected: &str) {
+            assert_eq!(parts(&raw(content), voice, "c").unwrap(), expected);
+        }
+        use Voice::{Assistant, Input};
+        check(Input, r#""hi \"x\"""#, r#"[{"type":"input_text","text":"hi \"x\""}]"#);
+        check(Assistant, r#""hi""#, r#"[{"type":"output_text","text":"hi"}]"#);
+        check(Input, r#""""#, "[]");
+        check(Input, r#"[{"type":"text","text":"a"},{"type":"text","text":""}]"#, r#"[{"type":"input_text","text":"a"}]"#);
+        check(Assistant, r#"[{"type":"input_text","text":"a"}]"#, r#"[{"type":"output_text","text":"a"}]"#);
+        check(Assistant, r#"[{"type":"refusal","refusal":"no"}]"#, r#"[{"type":"refusal","refusal":"no"}]"#);
+        check(
+            Input,
+            r#"[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}}]"#,
+            r#"[{"type":"input_image","image_url":"data:x","detail":"low"}]"#,
+        );
+        check(Input, r#"[{"type":"image_url","image_url":"http://x"}]"#, r#"[{"type":"input_image","image_url":"http://x"}]"#);
+        check(Input, r#"[{"type":"input_image","image_url":{"url":"u"}}]"#, r#"[{"type":"input_image","image_url":"u"}]"#);
+        check(
+            Input,
+            r#"[{"type":"file","file":{"filename":"a.pdf","file_data":"data:x"}}]"#,
+            r#"[{"type":"input_file","filename":"a.pdf","file_data":"data:x"}]"#,
+        );
+        check(
+            Input,
+            r#"[{"type":"input_text","text":"a","prompt_cache_breakpoint":{"x":1}}]"#,
+            r#"[{"type":"input_text","text":"a"}]"#,
+        );
+        check(Input, r#"[{"type":"new_thing","x":1}]"#, r#"[{"type":"new_thing","x":1}]"#);
+    }
+
+    #[test]
+    fn a_list_that_needs_no_change_is_the_clients_own_text() {
+        let content = raw(r#"[ {"type":"input_text", "text":"a"} ]"#);
+        assert!(matches!(parts(&content, Voice::Input, "c").unwrap(), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn what_cannot_be_carried_is_refused_by_its_path() {
+        #[track_caller]
+        fn check(content: &str, param: &str) {
+            assert_eq!(parts(&raw(content), Voice::Input, "c").unwrap_err().param, param);
+        }
+        check("5", "c");
+        check(r#"[{"type":"text","text":"a"},{"type":"input_audio","input_audio":{}}]"#, "c[1]");
+        check(r#"[{"type":"text"}]"#, "c[0].text");
+        check(r#"[{"type":"text","text":5}]"#, "c[0].text");
+        check(r#"[{"type":"image_url"}]"#, "c[0].image_url");
+        check(r#"[{}]"#, "c[0].type");
+        check("[7]", "c[0]");
+    }
+
+    #[test]
+    fn tool_outputs_of_any_json_survive() {
+        #[track_caller]
+        fn check(value: Option<&str>, expected: &str) {
+            let value = value.map(raw);
+            assert_eq!(output(value.as_deref(), "o").unwrap(), expected);
+        }
+        check(Some(r#""done""#), r#""done""#);
+        check(Some(r#"{"a":1}"#), r#""{\"a\":1}""#);
+        check(Some("[1,2]"), r#""[1,2]""#);
+        check(Some("7"), r#""7""#);
+        check(None, r#""""#);
+        check(Some(r#"[{"type":"text","text":"a"}]"#), r#"[{"type":"input_text","text":"a"}]"#);
+        check(
+            Some(r#"[{"type":"image_url","image_url":{"url":"data:x"}}]"#),
+            r#"[{"type":"input_image","image_url":"data:x"}]"#,
+        );
+    }
+}

@@ -1,0 +1,258 @@
+//! A request between the two wires: read from either endpoint, not yet what Codex accepts.
+//! Everything in it is a piece of the client's own text wherever nothing had to change.
+
+use std::borrow::Cow;
+
+use super::fields::Refusals;
+use super::tools::Tools;
+use crate::json::{self, Object};
+
+/// Why a request cannot be carried: the parameter and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// The path of the parameter, as the client wrote it.
+    pub param: String,
+    /// What is wrong and how to write it.
+    pub message: String,
+    /// OpenAI's error code, where there is one.
+    pub code: Option<&'static str>,
+}
+
+impl Refused {
+    /// A refusal of one parameter.
+    pub fn new(param: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { param: param.into(), message: message.into(), code: None }
+    }
+
+    /// A refusal of a parameter whose value has the wrong type.
+    pub fn kind(param: &str, expected: &str) -> Self {
+        let mut refused = Self::new(param, format!("Invalid type for '{param}': expected {expected}."));
+        refused.code = Some("invalid_type");
+        refused
+    }
+
+    /// A refusal of a request that lacks a parameter.
+    pub fn missing(param: &str) -> Self {
+        let mut refused = Self::new(param, format!("Missing required parameter: '{param}'."));
+        refused.code = Some("missing_required_parameter");
+        refused
+    }
+}
+
+/// Who speaks: an ordinary client of the public API, or the Codex CLI, whose requests are
+/// already in the backend's own dialect and pass with their developer prompt in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// The public API.
+    Standard,
+    /// The Codex CLI's own.
+    Codex,
+}
+
+/// What the proxy itself must know of a request.
+#[derive(Debug, Default, Clone)]
+pub struct Ask {
+    /// The model as the client wrote it.
+    pub model: Option<String>,
+    /// Whether the answer is wanted as a stream.
+    pub stream: bool,
+    /// The `user` field: the mission's first choice for naming a session.
+    pub user: Option<String>,
+    /// The client's own `prompt_cache_key`.
+    pub cache_key: Option<String>,
+    /// `stream_options.include_usage` of chat.
+    pub include_usage: bool,
+    /// Values that Codex refuses but a client expects to read back: name and JSON.
+    pub echo: Vec<(String, Box<str>)>,
+}
+
+/// One item of the input.
+#[derive(Debug, Clone)]
+pub struct Item<'a> {
+    /// What the proxy must know of it.
+    pub kind: Kind<'a>,
+    /// The item as it goes upstream.
+    pub json: Cow<'a, str>,
+}
+
+/// What kind of item it is, as far as anybody here asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind<'a> {
+    /// A message of the user.
+    User,
+    /// A developer message.
+    Developer,
+    /// A message of the assistant.
+    Assistant,
+    /// A call that must be followed by its output.
+    Call(Call<'a>),
+    /// The output of a call.
+    Output(Call<'a>),
+    /// Anything else, known or not.
+    Other,
+}
+
+/// Which call an item belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call<'a> {
+    /// The `call_id`.
+    pub id: Cow<'a, str>,
+    /// Whether it is a `custom_tool_call` rather than a `function_call`.
+    pub custom: bool,
+}
+
+/// One top-level field on its way, in the client's order.
+#[derive(Debug, Clone)]
+pub enum Field<'a> {
+    /// The place of a field that the proxy writes itself.
+    Slot(Slot),
+    /// A field that goes as it is: name and JSON.
+    Raw(Cow<'a, str>, Cow<'a, str>),
+}
+
+/// The fields that the proxy writes itself, wherever the client had them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// `model`.
+    Model,
+    /// `instructions`.
+    Instructions,
+    /// `input`.
+    Input,
+    /// `tools`.
+    Tools,
+    /// `tool_choice`.
+    ToolChoice,
+    /// `parallel_tool_calls`.
+    ParallelToolCalls,
+    /// `reasoning`.
+    Reasoning,
+    /// `include`.
+    Include,
+    /// `prompt_cache_key`.
+    PromptCacheKey,
+    /// `store`.
+    Store,
+    /// `stream`.
+    Stream,
+}
+
+impl Slot {
+    /// All of them, in the order in which those the client did not write are added.
+    pub const ALL: [Self; 11] = [
+        Self::Model,
+        Self::Instructions,
+        Self::Input,
+        Self::Tools,
+        Self::ToolChoice,
+        Self::ParallelToolCalls,
+        Self::Reasoning,
+        Self::Include,
+        Self::PromptCacheKey,
+        Self::Store,
+        Self::Stream,
+    ];
+}
+
+/// What is asked of the model's reasoning.
+#[derive(Debug, Default, Clone)]
+pub struct Reasoning<'a> {
+    /// The client's object; what is not named below is kept.
+    pub object: Object<'a>,
+    /// The effort, if the client chose one.
+    pub effort: Option<Cow<'a, str>>,
+    /// The kind of summary, if one is wanted.
+    pub summary: Option<Cow<'a, str>>,
+}
+
+/// A request between the two wires.
+#[derive(Debug)]
+pub struct Draft<'a> {
+    /// Who speaks.
+    pub dialect: Dialect,
+    /// Texts that make up the instructions, each with the escapes of a JSON string.
+    pub instructions: Vec<Cow<'a, str>>,
+    /// The input.
+    pub items: Vec<Item<'a>>,
+    /// The tools and the choice among them.
+    pub tools: Tools<'a>,
+    /// Whether the client sent `tools` at all.
+    pub has_tools: bool,
+    /// What is asked of the model's reasoning.
+    pub reasoning: Reasoning<'a>,
+    /// The top-level fields in the client's order.
+    pub fields: Vec<Field<'a>>,
+    /// Elements of `include`, each as JSON.
+    pub include: Vec<Cow<'a, str>>,
+    /// Whether the answer must be a JSON object of no particular schema.
+    pub json_object: bool,
+    /// What was left out, by the name the client used.
+    pub dropped: Vec<String>,
+}
+
+impl<'a> Draft<'a> {
+    /// An empty draft.
+    pub fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            instructions: Vec::new(),
+            items: Vec::new(),
+            tools: Tools::default(),
+            has_tools: false,
+            reasoning: Reasoning::default(),
+            fields: Vec::with_capacity(16),
+            include: Vec::new(),
+            json_object: false,
+            dropped: Vec::new(),
+        }
+    }
+
+    /// Notes that a parameter was left out.
+    pub fn drop_named(&mut self, name: impl Into<String>) {
+        let name = name.into();
+        if !self.dropped.contains(&name) {
+            self.dropped.push(name);
+        }
+    }
+
+    /// Takes a field that neither endpoint gives a meaning of its own: refused ones are left
+    /// out and named, all others go as they are.
+    pub fn carry(&mut self, ask: &mut Ask, refusals: &Refusals, name: Cow<'a, str>, value: &'a serde_json::value::RawValue) {
+        if refusals.refuses(&name) {
+            if !json::is_null(value) {
+                self.drop_named(name.clone());
+                ask.echo.push((name.into_owned(), value.get().into()));
+            }
+        } else {
+            self.fields.push(Field::Raw(name, Cow::Borrowed(value.get())));
+        }
+    }
+
+    /// Whether the input carries a developer message.
+    pub fn has_developer_message(&self) -> bool {
+        self.items.iter().any(|item| item.kind == Kind::Developer)
+    }
+
+    /// The text of the first user message, as written: what tells one conversation from
+    /// another.
+    pub fn opening(&self) -> String {
+        let Some(first) = self.items.iter().find(|item| item.kind == Kind::User) else {
+            return String::new();
+        };
+        let content = Object::of_text(&first.json).and_then(|object| object.get("content"));
+        let Some(parts) = content.and_then(json::list) else { return first.json.clone().into_owned() };
+        let texts = parts.into_iter().filter_map(Object::of).filter_map(|part| part.get("text"));
+        texts.filter_map(json::escaped).collect::<Vec<_>>().join("\n")
+    }
+
+    /// The instructions of this request as one text with JSON escapes; `None` when it has
+    /// none of its own.
+    pub fn own_instructions(&self) -> Option<Cow<'_, str>> {
+        match self.instructions.as_slice() {
+            [] => None,
+            [one] => Some(Cow::Borrowed(one)),
+            many => Some(Cow::Owned(many.join("\\n\\n"))),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! Calls and their outputs: Codex wants each call followed by exactly one output, and each
+//! output preceded by its call. What a follow-up left out is put back from memory; what
+//! cannot be put back becomes text, so that a conversation never ends in a permanent 400.
+//! Source: `docs/wire.md#pairs`.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use super::draft::{Call, Item, Kind};
+use crate::json::{self, Object, Writer};
+
+/// The output given to a call whose own never came.
+const INTERRUPTED: &str = "[interrupted: this call has no output in the conversation]";
+
+/// The ids of calls that have an output but do not stand in front of it.
+pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut missing = Vec::new();
+    for item in items {
+        match &item.kind {
+            Kind::Call(call) => drop(seen.insert(call.id.as_ref())),
+            Kind::Output(call) if !seen.contains(call.id.as_ref()) => {
+                seen.insert(call.id.as_ref());
+                missing.push(call.id.clone().into_owned());
+            }
+            Kind::Output(_) | Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {}
+        }
+    }
+    missing
+}
+
+/// Makes every pair whole. `remembered` holds calls by id, as the backend once gave them.
+/// Returns whether an output had to become text for want of its call.
+pub fn repair<'a>(items: Vec<Item<'a>>, remembered: &HashMap<String, String>) -> (Vec<Item<'a>>, bool) {
+    let Some(plan) = Plan::of(&items) else { return (items, false) };
+    let mut orphans = false;
+    let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
+    let mut later: HashMap<String, Item<'a>> = HashMap::new();
+    let mut called: HashSet<String> = HashSet::new();
+    let mut answered: HashSet<String> = HashSet::new();
+    for item in &items {
+        if let Kind::Call(call) = &item.kind
+            && plan.late.contains(call.id.as_ref())
+        {
+            later.entry(call.id.clone().into_owned()).or_insert_with(|| item.clone());
+        }
+    }
+    for item in items {
+        match &item.kind {
+            Kind::Call(call) => {
+                let id = call.id.clone().into_owned();
+                if !called.insert(id.clone()) {
+                    continue;
+                }
+                let answer = (!plan.answered.contains(&id)).then(|| interrupted(call));
+                out.push(item);
+                out.extend(answer);
+            }
+            Kind::Output(call) => {
+                let id = call.id.clone().into_owned();
+                if !called.contains(&id)
+                    && let Some(found) = later.remove(&id).or_else(|| recalled(&id, remembered))
+                {
+                    called.insert(id.clone());
+                    out.push(found);
+                }
+                if called.contains(&id) && answered.insert(id.clone()) {
+                    let custom = out.iter().rev().find_map(|it| match &it.kind {
+                        Kind::Call(call) if call.id == id => Some(call.custom),
+                        _ => None,
+                    });
+                    out.push(as_output_of(item, custom.unwrap_or_default()));
+                } else {
+                    orphans = true;
+                    out.push(as_text(&item, &id));
+                }
+            }
+            Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => out.push(item),
+        }
+    }
+    (out, orphans)
+}
+
+/// What is wrong with the pairs of an input.
+struct Plan {
+    answered: HashSet<String>,
+    late: HashSet<String>,
+}
+
+impl Plan {
+    /// `None` when every pair is whole and in order.
+    fn of(items: &[Item<'_>]) -> Option<Self> {
+        let mut called: HashMap<&str, bool> = HashMap::new();
+        let mut answered: HashMap<&str, usize> = HashMap::new();
+        let mut late = HashSet::new();
+        let mut broken = false;
+        for item in items {
+            match &item.kind {
+                Kind::Call(call) => {
+                    if answered.contains_key(call.id.as_ref()) {
+                        late.insert(call.id.clone().into_owned());
+                    }
+                    broken |= called.insert(call.id.as_ref(), call.custom).is_some();
+                }
+                Kind::Output(call) => {
+                    broken |= called.get(call.id.as_ref()) != Some(&call.custom);
+                    let count = answered.entry(call.id.as_ref()).or_default();
+                    *count += 1;
+                    broken |= *count > 1;
+                }
+                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {}
+            }
+        }
+        broken |= called.keys().any(|id| !answered.contains_key(id));
+        let answered = answered.into_keys().map(str::to_owned).collect();
+        broken.then_some(Self { answered, late })
+    }
+}
+
+fn recalled<'a>(id: &str, remembered: &HashMap<String, String>) -> Option<Item<'a>> {
+    let json = remembered.get(id)?;
+    let custom = Object::of_text(json)?.string("type")? == "custom_tool_call";
+    let call = Call { id: Cow::Owned(id.to_owned()), custom };
+    Some(Item { kind: Kind::Call(call), json: Cow::Owned(json.clone()) })
+}
+
+fn interrupted<'a>(call: &Call<'a>) -> Item<'a> {
+    let mut writer = Writer::new(160);
+    writer.string("type", if call.custom { "custom_tool_call_output" } else { "function_call_output" });
+    writer.string("call_id", &call.id);
+    writer.string("output", INTERRUPTED);
+    Item { kind: Kind::Output(call.clone()), json: Cow::Owned(writer.finish_text()) }
+}
+
+/// An output under the type that fits its call: chat does not tell the two apart.
+fn as_output_of(item: Item<'_>, custom: bool) -> Item<'_> {
+    let Kind::Output(call) = &item.kind else { return item };
+    if call.custom == custom {
+        return item;
+    }
+    let kind = Kind::Output(Call { id: call.id.clone(), custom });
+    let Some(object) = Object::of_text(&item.json) else { return item };
+    let mut writer = Writer::new(item.json.len() + 8);
+    writer.string("type", if custom { "custom_tool_call_output" } else { "function_call_output" });
+    for (name, value) in object.iter().filter(|(name, _)| !matches!(*name, "type" | "id")) {
+        writer.raw(name, value.get());
+    }
+    let json = Cow::Owned(writer.finish_text());
+    Item { kind, json }
+}
+
+/// An output whose call nobody knows, as words the model can read.
+fn as_text<'a>(item: &Item<'_>, id: &str) -> Item<'a> {
+    let output = Object::of_text(&item.json).and_then(|object| object.get("output"));
+    let lead = json::escape(&format!("Output of the tool call {id}, whose call is not in the conversation:\n")).into_owned();
+    let mut parts = Vec::new();
+    match output.map(|output| (json::escaped(output), json::list(output))) {
+        Some((Some(text), _)) => parts.push(super::content::text_part(super::content::Voice::Input, &format!("{lead}{text}"))),
+        Some((None, Some(list))) => {
+            parts.push(super::content::text_part(super::content::Voice::Input, &lead));
+            parts.extend(list.into_iter().map(|part| part.get().to_owned()));
+        }
+        Some((None, None)) | None => parts.push(super::content::text_part(super::content::Voice::Input, &lead)),
+    }
+    let json = format!(r#"{{"type":"message","role":"user","content":[{}]}}"#, parts.join(","));
+    Item { kind: Kind::Other, json: Cow::Owned(json) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(id: &str) -> Item<'static> {
+        let kind = Kind::Call(Call { id: id.to_owned().into(), custom: false });
+        Item { kind, json: format!(r#"{{"type":"function_call","call_id":"{id}"}}"#).into() }
+    }
+
+    fn output(id: &str) -> Item<'static> {
+        let kind = Kind::Output(Call { id: id.to_owned().into(), custom: false });
+        Item { kind, json: format!(r#"{{"type":"function_call_output","call_id":"{id}","output":"o-{id}"}}"#).into() }
+    }
+
+    fn user() -> Item<'static> {
+        Item { kind: Kind::User, json: r#"{"type":"message"}"#.into() }
+    }
+
+    fn sketch(items: &[Item<'_>]) -> Vec<String> {
+        items
+            .iter()
+            .map(|item| match &item.kind {
+                Kind::Call(call) => format!("{}{}", if call.custom { "custom " } else { "call " }, call.id),
+                Kind::Output(call) => {
+                    let mark = if item.json.contains("interrupted") { "interrupted " } else { "output " };
+                    format!("{mark}{}{}", if call.custom { "custom " } else { "" }, call.id)
+                }
+                Kind::Other if item.json.contains("Output of the tool call") => "text".to_owned(),
+                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => "message".to_owned(),
+            })
+            .collect()
+    }
+
+    #[track_caller]
+    fn check(items: Vec<Item<'static>>, remembered: &[&str], expected: &[&str]) {
+        let memory = remembered
+            .iter()
+            .map(|id| {
+                let kind = if id.starts_with('c') { "custom_tool_call" } else { "function_call" };
+                ((*id).to_owned(), format!(r#"{{"type":"{kind}","call_id":"{id}"}}"#))
+            })
+            .collect();
+        assert_eq!(sketch(&repair(items, &memory).0), expected);
+    }
+
+    #[test]
+    fn whole_pairs_are_left_alone() {
+        let items = vec![user(), call("a"), call("b"), output("b"), output("a"), user()];
+        check(items, &[], &["message", "call a", "call b", "output b", "output a", "message"]);
+    }
+
+    #[test]
+    fn a_missing_call_comes_back_right_before_its_output_and_once() {
+        check(vec![output("a")], &["a"], &["call a", "output a"]);
+        check(vec![user(), output("a"), output("b")], &["a", "b"], &["message", "call a", "output a", "call b", "output b"]);
+        check(vec![output("a"), output("a")], &["a"], &["call a", "output a", "text"]);
+    }
+
+    #[test]
+    fn an_output_takes_the_type_of_its_call() {
+        check(vec![output("c1")], &["c1"], &["custom c1", "output custom c1"]);
+    }
+
+    #[test]
+    fn an_output_without_any_call_becomes_text() {
+        check(vec![output("a")], &[], &["text"]);
+        let (items, orphans) = repair(vec![output("a")], &HashMap::new());
+        assert!(orphans);
+        assert!(items[0].json.contains("o-a"), "{}", items[0].json);
+    }
+
+    #[test]
+    fn a_call_without_output_is_called_interrupted() {
+        check(vec![call("a"), user()], &[], &["call a", "interrupted a", "message"]);
+        check(vec![call("a"), call("b"), output("b")], &[], &["call a", "interrupted a", "call b", "output b"]);
+    }
+
+    #[test]
+    fn repeated_and_late_calls_are_put_in_order() {
+        check(vec![call("a"), call("a"), output("a")], &[], &["call a", "output a"]);
+        check(vec![output("a"), call("a")], &[], &["call a", "output a"]);
+    }
+
+    #[test]
+    fn the_calls_to_remember_are_named_once() {
+        assert_eq!(missing_calls(&[call("a"), output("a"), output("b"), output("b")]), ["b"]);
+    }
+}

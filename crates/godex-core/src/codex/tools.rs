@@ -1,0 +1,285 @@
+//! Tools and the choice among them, in either spelling, as Codex accepts them: flat
+//! functions, flat custom tools, hosted tools under their present names.
+//! Source: `docs/wire.md#tools`.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::draft::Refused;
+use crate::json::{self, Object, Writer};
+
+/// The schema of a function that takes nothing.
+const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
+
+/// The tools of a request and the choice among them.
+#[derive(Debug, Default, Clone)]
+pub struct Tools<'a> {
+    /// The tools, each as it goes upstream.
+    pub list: Vec<Tool<'a>>,
+    /// `tool_choice` as it goes upstream.
+    pub choice: Option<Cow<'a, str>>,
+    /// `parallel_tool_calls`, if the client chose.
+    pub parallel: Option<bool>,
+}
+
+/// One tool.
+#[derive(Debug, Clone)]
+pub struct Tool<'a> {
+    /// Its type.
+    pub kind: Cow<'a, str>,
+    /// Its name, if tools of its type have one.
+    pub name: Option<Cow<'a, str>>,
+    /// The tool as it goes upstream.
+    pub json: Cow<'a, str>,
+}
+
+impl<'a> Tools<'a> {
+    /// Reads a list of tools; `null` counts as none. `param` names it in refusals.
+    ///
+    /// # Errors
+    ///
+    /// When it is not a list of tools.
+    pub fn read(&mut self, value: &'a RawValue, param: &str) -> Result<(), Refused> {
+        if json::is_null(value) {
+            return Ok(());
+        }
+        let Some(list) = json::list(value) else {
+            return Err(Refused::kind(param, "a list of tools"));
+        };
+        self.list.reserve(list.len());
+        for (index, raw) in list.into_iter().enumerate() {
+            self.list.push(tool(raw, &format!("{param}[{index}]"))?);
+        }
+        Ok(())
+    }
+
+    /// Reads `tool_choice` (or the `function_call` of old).
+    ///
+    /// # Errors
+    ///
+    /// When it is no choice the API knows.
+    pub fn choose(&mut self, value: &'a RawValue, param: &str) -> Result<(), Refused> {
+        if json::is_null(value) {
+            return Ok(());
+        }
+        if let Some(word) = json::string(value) {
+            self.choice = Some(match word.as_ref() {
+                "auto" | "none" | "required" => Cow::Borrowed(value.get()),
+                "any" => Cow::Borrowed("\"required\""),
+                _ => return Err(Refused::kind(param, "'auto', 'none', 'required' or an object that names a tool")),
+            });
+            return Ok(());
+        }
+        let Some(object) = Object::of(value) else {
+            return Err(Refused::kind(param, "a string or an object"));
+        };
+        let kind = object.string("type");
+        match kind.as_deref() {
+            Some("allowed_tools") => self.allow(&object, param)?,
+            Some(kind @ ("function" | "custom" | "tool")) => {
+                let inner = object.some(kind).and_then(Object::of);
+                let name = inner.as_ref().unwrap_or(&object).string("name");
+                let Some(name) = name else {
+                    return Err(Refused::missing(&format!("{param}.name")));
+                };
+                let kind = if kind == "custom" { "custom" } else { "function" };
+                self.choice = Some(Cow::Owned(choice(kind, &name)));
+            }
+            Some(kind) if kind.starts_with("web_search_preview") => {
+                self.choice = Some(Cow::Borrowed(r#"{"type":"web_search"}"#));
+            }
+            Some(_) => self.choice = Some(Cow::Borrowed(value.get())),
+            None => match object.string("name") {
+                Some(name) => self.choice = Some(Cow::Owned(choice("function", &name))),
+                None => return Err(Refused::missing(&format!("{param}.type"))),
+            },
+        }
+        Ok(())
+    }
+
+    /// `allowed_tools` has no counterpart upstream: the other tools are not offered.
+    fn allow(&mut self, object: &Object<'a>, param: &str) -> Result<(), Refused> {
+        let inner = object.some("allowed_tools").and_then(Object::of);
+        let object = inner.as_ref().unwrap_or(object);
+        let Some(tools) = object.some("tools").and_then(json::list) else {
+            return Err(Refused::missing(&format!("{param}.tools")));
+        };
+        let allowed: Vec<(Cow<'_, str>, Option<Cow<'_, str>>)> = tools
+            .into_iter()
+            .filter_map(Object::of)
+            .filter_map(|tool| {
+                let kind = tool.string("type")?;
+                let inner = tool.some(&kind).and_then(Object::of);
+                Some((kind, inner.as_ref().unwrap_or(&tool).string("name")))
+            })
+            .collect();
+        self.list.retain(|tool| allowed.iter().any(|(kind, name)| *kind == tool.kind && *name == tool.name));
+        self.choice = Some(match object.string("mode").as_deref() {
+            Some("required") => Cow::Borrowed("\"required\""),
+            _ => Cow::Borrowed("\"auto\""),
+        });
+        Ok(())
+    }
+}
+
+fn choice(kind: &str, name: &str) -> String {
+    format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(name))
+}
+
+fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<Tool<'a>, Refused> {
+    let Some(object) = Object::of(raw) else {
+        return Err(Refused::kind(path, "a tool"));
+    };
+    let kind = object.string("type");
+    match kind.as_deref() {
+        Some("function") | None => function(raw, &object, path),
+        Some("custom") => custom(raw, &object, path),
+        Some(kind) if kind.starts_with("web_search_preview") => {
+            let mut writer = Writer::new(raw.get().len());
+            writer.string("type", "web_search");
+            for (name, value) in object.iter().filter(|(name, _)| *name != "type") {
+                writer.raw(name, value.get());
+            }
+            Ok(Tool { kind: "web_search".into(), name: None, json: writer.finish_text().into() })
+        }
+        Some(kind) => Ok(Tool { kind: kind.to_owned().into(), name: object.string("name"), json: raw.get().into() }),
+    }
+}
+
+fn function<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+    let nested = object.some("function").and_then(Object::of);
+    let inner = nested.as_ref().unwrap_or(object);
+    let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
+        let param = if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
+        return Err(Refused::missing(&param));
+    };
+    let flat = nested.is_none() && object.get("type").is_some();
+    if flat && inner.some("parameters").is_some() {
+        return Ok(Tool { kind: "function".into(), name: Some(name), json: raw.get().into() });
+    }
+    let mut writer = Writer::new(raw.get().len() + 32);
+    writer.string("type", "function");
+    for (key, value) in inner.iter().filter(|(key, _)| !matches!(*key, "type" | "parameters")) {
+        writer.raw(key, value.get());
+    }
+    writer.raw("parameters", inner.some("parameters").map_or(NO_PARAMETERS, RawValue::get));
+    Ok(Tool { kind: "function".into(), name: Some(name), json: writer.finish_text().into() })
+}
+
+/// A custom tool; chat nests it, and nests the grammar of its format once more.
+fn custom<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+    let Some(inner) = object.some("custom").and_then(Object::of) else {
+        let Some(name) = object.string("name") else {
+            return Err(Refused::missing(&format!("{path}.name")));
+        };
+        return Ok(Tool { kind: "custom".into(), name: Some(name), json: raw.get().into() });
+    };
+    let Some(name) = inner.string("name") else {
+        return Err(Refused::missing(&format!("{path}.custom.name")));
+    };
+    let mut writer = Writer::new(raw.get().len() + 32);
+    writer.string("type", "custom");
+    for (key, value) in inner.iter() {
+        let grammar = (key == "format").then(|| Object::of(value)).flatten();
+        match grammar.and_then(|format| format.some("grammar")).and_then(Object::of) {
+            Some(grammar) => {
+                let mut format = Writer::new(value.get().len());
+                format.string("type", "grammar");
+                for (key, value) in grammar.iter() {
+                    format.raw(key, value.get());
+                }
+                writer.raw(key, &format.finish_text());
+            }
+            None => writer.raw(key, value.get()),
+        }
+    }
+    Ok(Tool { kind: "custom".into(), name: Some(name), json: writer.finish_text().into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).unwrap()
+    }
+
+    #[test]
+    fn tools_of_either_spelling_become_flat() {
+        #[track_caller]
+        fn check(tool: &str, expected: &str) {
+            let list = raw(&format!("[{tool}]"));
+            let mut tools = Tools::default();
+            tools.read(&list, "tools").unwrap();
+            assert_eq!(tools.list[0].json, expected);
+        }
+        let flat = r#"{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}"#;
+        check(flat, flat);
+        check(
+            r#"{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":null}}"#,
+            r#"{"type":"function","name":"f","description":"d","strict":null,"parameters":{"type":"object"}}"#,
+        );
+        check(
+            r#"{"type":"function","name":"f","parameters":null}"#,
+            r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#,
+        );
+        check(r#"{"name":"f"}"#, r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#);
+        check(
+            r#"{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"syntax":"lark","definition":"x"}}}}"#,
+            r#"{"type":"custom","name":"c","format":{"type":"grammar","syntax":"lark","definition":"x"}}"#,
+        );
+        check(r#"{"type":"custom","name":"c"}"#, r#"{"type":"custom","name":"c"}"#);
+        check(
+            r#"{"type":"web_search_preview_2025_03_11","search_context_size":"low"}"#,
+            r#"{"type":"web_search","search_context_size":"low"}"#,
+        );
+        check(r#"{"type":"namespace","x":1}"#, r#"{"type":"namespace","x":1}"#);
+    }
+
+    #[test]
+    fn a_choice_of_either_spelling_becomes_flat() {
+        #[track_caller]
+        fn check(choice: &str, expected: Option<&str>) {
+            let choice = raw(choice);
+            let mut tools = Tools::default();
+            tools.choose(&choice, "tool_choice").unwrap();
+            assert_eq!(tools.choice.as_deref(), expected);
+        }
+        check("null", None);
+        check(r#""required""#, Some(r#""required""#));
+        check(r#""any""#, Some(r#""required""#));
+        check(r#"{"type":"function","function":{"name":"f"}}"#, Some(r#"{"type":"function","name":"f"}"#));
+        check(r#"{"type":"function","name":"f"}"#, Some(r#"{"type":"function","name":"f"}"#));
+        check(r#"{"name":"f"}"#, Some(r#"{"type":"function","name":"f"}"#));
+        check(r#"{"type":"custom","custom":{"name":"c"}}"#, Some(r#"{"type":"custom","name":"c"}"#));
+        check(r#"{"type":"web_search_preview"}"#, Some(r#"{"type":"web_search"}"#));
+        check(r#"{"type":"image_generation"}"#, Some(r#"{"type":"image_generation"}"#));
+    }
+
+    #[test]
+    fn allowed_tools_narrow_the_list() {
+        let list = raw(r#"[{"type":"function","name":"a"},{"type":"function","name":"b"}]"#);
+        let choice = raw(r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"b"}]}"#);
+        let mut tools = Tools::default();
+        tools.read(&list, "tools").unwrap();
+        tools.choose(&choice, "tool_choice").unwrap();
+        assert_eq!(tools.list.iter().map(|it| it.name.as_deref().unwrap()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(tools.choice.as_deref(), Some("\"required\""));
+    }
+
+    #[test]
+    fn what_is_no_tool_is_refused_by_its_path() {
+        #[track_caller]
+        fn check(tools: &str, param: &str) {
+            let list = raw(tools);
+            assert_eq!(Tools::default().read(&list, "tools").unwrap_err().param, param);
+        }
+        check("{}", "tools");
+        check("[1]", "tools[0]");
+        check(r#"[{"type":"function","function":{}}]"#, "tools[0].function.name");
+        check(r#"[{"type":"function"}]"#, "tools[0].name");
+        let word = raw(r#""maybe""#);
+        assert_eq!(Tools::default().choose(&word, "tool_choice").unwrap_err().param, "tool_choice");
+    }
+}

@@ -1,0 +1,385 @@
+//! JSON kept as pieces of its own text: an object is the list of its fields, each value the
+//! bytes the client wrote. What nobody needs to understand is copied, never rebuilt.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The deepest nesting a request may have; `serde_json` draws the same line.
+const MAX_DEPTH: usize = 128;
+
+/// Past this many fields, duplicates are found through a hash table.
+const FEW_FIELDS: usize = 32;
+
+/// Why a text is not a JSON object that can be worked with.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    /// Not JSON, not UTF-8, or not an object.
+    #[error("{0}")]
+    Syntax(String),
+    /// Nested deeper than 128 levels.
+    #[error("nested deeper than {MAX_DEPTH} levels")]
+    TooDeep,
+}
+
+/// An object as the list of its fields, in the order written. A field that was written twice
+/// keeps its first place and its last value.
+#[derive(Debug, Default, Clone)]
+pub struct Object<'a> {
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Object<'a> {
+    /// Reads a whole body.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one JSON object, not UTF-8 or nested too deeply.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let text = std::str::from_utf8(body)
+            .map_err(|error| Malformed::Syntax(format!("the body is not UTF-8: {error}")))?;
+        let object = serde_json::from_str(text).map_err(|e| Malformed::Syntax(e.to_string()))?;
+        if depth_exceeds(body, MAX_DEPTH) {
+            return Err(Malformed::TooDeep);
+        }
+        Ok(object)
+    }
+
+    /// Reads an object that was already part of valid JSON; `None` when it is something else.
+    pub fn of(value: &'a RawValue) -> Option<Self> {
+        Self::of_text(value.get())
+    }
+
+    /// [`Object::of`] for a piece of text.
+    pub fn of_text(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The value of a field, absent and `null` being different things.
+    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// The value of a field; `null` counts as absent.
+    pub fn some(&self, name: &str) -> Option<&'a RawValue> {
+        self.get(name).filter(|value| !is_null(value))
+    }
+
+    /// The field as a string, if it is one.
+    pub fn string(&self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name).and_then(|value| string(value))
+    }
+
+    /// The fields in the order written.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.fields.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+
+    /// The fields in the order written, by value.
+    pub fn into_fields(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+        self.fields
+    }
+
+    fn keep_last_of_each(&mut self) {
+        let mut places: HashMap<Cow<'a, str>, usize> = HashMap::new();
+        let mut kept: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::with_capacity(self.fields.len());
+        for (key, value) in self.fields.drain(..) {
+            if let Some(slot) = places.get(&key).and_then(|place| kept.get_mut(*place)) {
+                slot.1 = value;
+            } else {
+                places.insert(key.clone(), kept.len());
+                kept.push((key, value));
+            }
+        }
+        self.fields = kept;
+    }
+
+    fn has_duplicates(&self) -> bool {
+        if self.fields.len() > FEW_FIELDS {
+            return true;
+        }
+        let mut rest = self.fields.as_slice();
+        while let Some(((key, _), tail)) = rest.split_first() {
+            if tail.iter().any(|(other, _)| other == key) {
+                return true;
+            }
+            rest = tail;
+        }
+        false
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some(Key(key)) = map.next_key()? {
+                    fields.push((key, map.next_value()?));
+                }
+                let mut object = Object { fields };
+                if object.has_duplicates() {
+                    object.keep_last_of_each();
+                }
+                Ok(object)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// A string that borrows from the input where no escape stands in the way.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A list as its elements, each in its own text; `None` when the value is something else.
+pub fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
+    list_of_text(value.get())
+}
+
+/// [`list`] for a piece of text.
+pub fn list_of_text(text: &str) -> Option<Vec<&RawValue>> {
+    struct Elements;
+    impl<'de> Visitor<'de> for Elements {
+        type Value = Vec<&'de RawValue>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JSON array")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+            let mut elements = Vec::new();
+            while let Some(element) = seq.next_element()? {
+                elements.push(element);
+            }
+            Ok(elements)
+        }
+    }
+    let mut reader = serde_json::Deserializer::from_str(text);
+    reader.deserialize_seq(Elements).ok()
+}
+
+/// Whether the value is `null`.
+pub fn is_null(value: &RawValue) -> bool {
+    value.get() == "null"
+}
+
+/// Whether the value is a string.
+pub fn is_string(value: &RawValue) -> bool {
+    value.get().starts_with('"')
+}
+
+/// Whether the value is a list.
+pub fn is_list(value: &RawValue) -> bool {
+    value.get().starts_with('[')
+}
+
+/// Whether the value is an object.
+pub fn is_object(value: &RawValue) -> bool {
+    value.get().starts_with('{')
+}
+
+/// The string a value holds, if it holds one.
+pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
+    let inner = escaped(value)?;
+    if inner.contains('\\') {
+        serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
+    } else {
+        Some(Cow::Borrowed(inner))
+    }
+}
+
+/// What stands between the quotes of a string, escapes as written.
+pub fn escaped(value: &RawValue) -> Option<&str> {
+    value.get().strip_prefix('"')?.strip_suffix('"')
+}
+
+/// A boolean value.
+pub fn boolean(value: &RawValue) -> Option<bool> {
+    match value.get() {
+        "true" => Some(true),
+        "false" => Some(false),
+        _ => None,
+    }
+}
+
+/// Appends `text` as a JSON string.
+pub fn write_string(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    write_escaped(out, text);
+    out.push(b'"');
+}
+
+/// Appends `text` with the escapes of a JSON string, without its quotes.
+pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
+    let quoted = serde_json::Value::from(text).to_string();
+    let inner = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default();
+    out.extend_from_slice(inner.as_bytes());
+}
+
+/// `text` with the escapes of a JSON string, without its quotes.
+pub fn escape(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        return Cow::Borrowed(text);
+    }
+    let mut out = Vec::with_capacity(text.len() + 16);
+    write_escaped(&mut out, text);
+    Cow::Owned(String::from_utf8(out).unwrap_or_default())
+}
+
+/// `text` as a JSON string.
+pub fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Whether valid JSON nests deeper than `limit`. Strings are skipped at the speed of `memchr`.
+fn depth_exceeds(json: &[u8], limit: usize) -> bool {
+    let mut depth = 0_usize;
+    let mut rest = json.iter();
+    while let Some(byte) = rest.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                if depth > limit {
+                    return true;
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => loop {
+                let tail = rest.as_slice();
+                let Some(at) = memchr::memchr2(b'"', b'\\', tail) else { return false };
+                let escape = tail.get(at) == Some(&b'\\');
+                rest = tail.get(at + 1 + usize::from(escape)..).unwrap_or_default().iter();
+                if !escape {
+                    break;
+                }
+            },
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Writes one object, field by field.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+}
+
+impl Writer {
+    /// Starts an object with room for `capacity` bytes.
+    pub fn new(capacity: usize) -> Self {
+        let mut out = Vec::with_capacity(capacity);
+        out.push(b'{');
+        Self { out }
+    }
+
+    /// Starts a field; the caller then appends its value.
+    pub fn field(&mut self, name: &str) -> &mut Vec<u8> {
+        if self.out.len() > 1 {
+            self.out.push(b',');
+        }
+        write_string(&mut self.out, name);
+        self.out.push(b':');
+        &mut self.out
+    }
+
+    /// Appends a field whose value is JSON already.
+    pub fn raw(&mut self, name: &str, value: &str) {
+        self.field(name).extend_from_slice(value.as_bytes());
+    }
+
+    /// Appends a field with a string.
+    pub fn string(&mut self, name: &str, value: &str) {
+        write_string(self.field(name), value);
+    }
+
+    /// Ends the object.
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out.push(b'}');
+        self.out
+    }
+
+    /// Ends the object as text.
+    pub fn finish_text(self) -> String {
+        String::from_utf8(self.finish()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_keep_their_order_and_their_bytes() {
+        let object = Object::parse(br#"{"b": 1.00, "a":{"x":[1, 2]}}"#).unwrap();
+        let fields: Vec<_> = object.iter().map(|(key, value)| (key.to_owned(), value.get())).collect();
+        assert_eq!(fields, [("b".to_owned(), "1.00"), ("a".to_owned(), r#"{"x":[1, 2]}"#)]);
+    }
+
+    #[test]
+    fn a_duplicated_field_keeps_its_place_and_its_last_value() {
+        let object = Object::parse(br#"{"a":1,"b":2,"a":3}"#).unwrap();
+        let fields: Vec<_> = object.iter().map(|(key, value)| (key.to_owned(), value.get())).collect();
+        assert_eq!(fields, [("a".to_owned(), "3"), ("b".to_owned(), "2")]);
+        let many: String = (0..100).map(|n| format!("\"k{}\":{n},", n % 50)).collect();
+        let text = format!("{{{}\"z\":0}}", many);
+        assert_eq!(Object::parse(text.as_bytes()).unwrap().iter().count(), 51);
+    }
+
+    #[test]
+    fn what_is_not_one_object_is_refused() {
+        for body in ["", "[]", "1", "{", "{}x", r#"{"a":}"#, "{\"a\":\"\u{1}\"}"] {
+            assert!(Object::parse(body.as_bytes()).is_err(), "{body}");
+        }
+        assert!(Object::parse(b"{\"a\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn nesting_is_limited_to_128_levels_and_brackets_in_strings_do_not_count() {
+        let nested = |levels: usize| format!("{{\"a\":{}{}}}", "[".repeat(levels), "]".repeat(levels));
+        assert!(Object::parse(nested(127).as_bytes()).is_ok());
+        assert!(matches!(Object::parse(nested(128).as_bytes()), Err(Malformed::TooDeep)));
+        let text = format!(r#"{{"a":"\\\"{}"}}"#, "[".repeat(500));
+        assert!(Object::parse(text.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn strings_come_back_unescaped() {
+        let object = Object::parse(br#"{"a":"x\n\u00e9","b":"plain","c":1}"#).unwrap();
+        assert_eq!(object.string("a").as_deref(), Some("x\né"));
+        assert!(matches!(object.string("b"), Some(Cow::Borrowed("plain"))));
+        assert_eq!(object.string("c"), None);
+    }
+}

@@ -1,0 +1,281 @@
+//! Events of the backend's stream: which one a frame is, and the few fields that anybody
+//! reads of it. Everything else of an event stays text. Source: `docs/wire.md#stream`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::json;
+use crate::sse::Frame;
+
+/// Which event a frame is, as far as anybody here asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `response.created`.
+    Created,
+    /// `response.in_progress` and `response.queued`.
+    InProgress,
+    /// `response.completed`.
+    Completed,
+    /// `response.incomplete`.
+    Incomplete,
+    /// `response.failed`.
+    Failed,
+    /// `error`.
+    Error,
+    /// `response.output_item.added`.
+    ItemAdded,
+    /// `response.output_item.done`.
+    ItemDone,
+    /// `response.output_text.delta`.
+    TextDelta,
+    /// `response.output_text.done`.
+    TextDone,
+    /// `response.refusal.delta`.
+    RefusalDelta,
+    /// `response.refusal.done`.
+    RefusalDone,
+    /// `response.function_call_arguments.delta` and `response.custom_tool_call_input.delta`.
+    ArgumentsDelta,
+    /// `response.function_call_arguments.done` and `response.custom_tool_call_input.done`.
+    ArgumentsDone,
+    /// `response.reasoning_summary_part.added`.
+    SummaryPartAdded,
+    /// `response.reasoning_summary_text.delta` and `response.reasoning_text.delta`.
+    ReasoningDelta,
+    /// The backend's own news: `codex.*`.
+    Codex,
+    /// Signs of life that carry nothing.
+    Idle,
+    /// Any other event of the API, known or not.
+    Other,
+}
+
+impl Kind {
+    /// The kind of an event by its type.
+    pub fn of(name: &str) -> Self {
+        match name {
+            "response.output_text.delta" => Self::TextDelta,
+            "response.created" => Self::Created,
+            "response.in_progress" | "response.queued" => Self::InProgress,
+            "response.completed" | "response.done" => Self::Completed,
+            "response.incomplete" => Self::Incomplete,
+            "response.failed" => Self::Failed,
+            "error" => Self::Error,
+            "response.output_item.added" => Self::ItemAdded,
+            "response.output_item.done" => Self::ItemDone,
+            "response.output_text.done" => Self::TextDone,
+            "response.refusal.delta" => Self::RefusalDelta,
+            "response.refusal.done" => Self::RefusalDone,
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => Self::ArgumentsDelta,
+            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => Self::ArgumentsDone,
+            "response.reasoning_summary_part.added" => Self::SummaryPartAdded,
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => Self::ReasoningDelta,
+            "keepalive" | "response.metadata" | "responsesapi.websocket_timing" => Self::Idle,
+            name if name.starts_with("codex.") => Self::Codex,
+            _ => Self::Other,
+        }
+    }
+
+    /// Whether nothing comes after it.
+    pub fn is_terminal(self) -> bool {
+        matches!(self, Self::Completed | Self::Incomplete | Self::Failed | Self::Error)
+    }
+
+    /// Whether the model has not begun to answer yet: an error may still follow that is best
+    /// told by the status of the answer.
+    pub fn is_handshake(self) -> bool {
+        matches!(self, Self::Created | Self::InProgress | Self::Codex | Self::Idle)
+    }
+
+    /// Whether clients of the public API know the event.
+    pub fn is_public(self) -> bool {
+        !matches!(self, Self::Codex | Self::Idle)
+    }
+}
+
+/// One event: its kind and its JSON text.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// Which event.
+    pub kind: Kind,
+    /// Its JSON text.
+    pub text: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Typed<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Cow<'a, str>,
+}
+
+impl<'a> Event<'a> {
+    /// The event of a frame; `None` when the frame holds no event, which is then skipped.
+    pub fn of(frame: &'a Frame) -> Option<Self> {
+        let text = std::str::from_utf8(frame.data()).ok()?;
+        if !text.starts_with('{') {
+            return None;
+        }
+        let kind = match frame.event() {
+            "" => Kind::of(&serde_json::from_str::<Typed<'_>>(text).ok()?.kind),
+            name => Kind::of(name),
+        };
+        Some(Self { kind, text })
+    }
+
+    /// The fields of the event's text that a reader asks for; `None` when it is broken.
+    pub fn read<T: Deserialize<'a>>(&self) -> Option<T> {
+        serde_json::from_str(self.text).ok()
+    }
+
+    /// The place of the event in its stream, if it says so.
+    pub fn sequence_number(&self) -> Option<u64> {
+        let (start, end) = sequence_number_at(self.text)?;
+        self.text.get(start..end)?.parse().ok()
+    }
+}
+
+/// The same event under another sequence number.
+pub fn renumbered(text: &str, number: u64) -> Option<String> {
+    let (start, end) = sequence_number_at(text)?;
+    Some(format!("{}{number}{}", text.get(..start)?, text.get(end..)?))
+}
+
+/// Where the digits of the sequence number stand. Inside a string the quotes around the name
+/// would be escaped, so that the search cannot be fooled by what a model writes.
+fn sequence_number_at(text: &str) -> Option<(usize, usize)> {
+    const NAME: &str = "\"sequence_number\":";
+    let at = memchr::memmem::rfind(text.as_bytes(), NAME.as_bytes())? + NAME.len();
+    let rest = text.get(at..)?;
+    let start = at + rest.len() - rest.trim_start().len();
+    let digits = text.get(start..)?.bytes().take_while(u8::is_ascii_digit).count();
+    (digits > 0).then_some((start, start + digits))
+}
+
+/// `response.output_item.added` and `.done`.
+#[derive(Debug, Deserialize)]
+pub struct ItemEvent<'a> {
+    /// The place of the item in the output.
+    #[serde(default)]
+    pub output_index: u64,
+    /// The item.
+    #[serde(borrow)]
+    pub item: &'a RawValue,
+}
+
+/// Any delta.
+#[derive(Debug, Deserialize)]
+pub struct Delta<'a> {
+    /// The place of the item in the output.
+    #[serde(default)]
+    pub output_index: u64,
+    /// The item.
+    #[serde(borrow, default)]
+    pub item_id: Cow<'a, str>,
+    /// The piece of text, as JSON.
+    #[serde(borrow)]
+    pub delta: &'a RawValue,
+}
+
+/// The end of a text, of arguments or of an input.
+#[derive(Debug, Deserialize)]
+pub struct Done<'a> {
+    /// The place of the item in the output.
+    #[serde(default)]
+    pub output_index: u64,
+    /// The item.
+    #[serde(borrow, default)]
+    pub item_id: Cow<'a, str>,
+    /// The whole arguments of a function call, as JSON.
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    /// The whole input of a custom tool call, as JSON.
+    #[serde(borrow, default)]
+    pub input: Option<&'a RawValue>,
+    /// The whole text, as JSON.
+    #[serde(borrow, default)]
+    pub text: Option<&'a RawValue>,
+    /// The whole refusal, as JSON.
+    #[serde(borrow, default)]
+    pub refusal: Option<&'a RawValue>,
+}
+
+/// An event that carries the response.
+#[derive(Debug, Deserialize)]
+pub struct ResponseEvent<'a> {
+    /// The response so far.
+    #[serde(borrow)]
+    pub response: &'a RawValue,
+}
+
+/// The item of an item event, as far as anybody reads it.
+#[derive(Debug, Deserialize)]
+pub struct ItemHead<'a> {
+    /// `message`, `function_call`, ...
+    #[serde(borrow, rename = "type")]
+    pub kind: Cow<'a, str>,
+    /// The item's id.
+    #[serde(borrow, default)]
+    pub id: Option<Cow<'a, str>>,
+    /// The call's id.
+    #[serde(borrow, default)]
+    pub call_id: Option<Cow<'a, str>>,
+    /// The name of the function or tool.
+    #[serde(borrow, default)]
+    pub name: Option<Cow<'a, str>>,
+    /// The arguments of a function call, as JSON.
+    #[serde(borrow, default)]
+    pub arguments: Option<&'a RawValue>,
+    /// The input of a custom tool call, as JSON.
+    #[serde(borrow, default)]
+    pub input: Option<&'a RawValue>,
+}
+
+impl<'a> ItemHead<'a> {
+    /// Reads an item.
+    pub fn of(item: &'a RawValue) -> Option<Self> {
+        serde_json::from_str(item.get()).ok()
+    }
+
+    /// Whether it is a call that wants an output: `Some(true)` for a custom one.
+    pub fn custom_call(&self) -> Option<bool> {
+        match self.kind.as_ref() {
+            "function_call" => Some(false),
+            "custom_tool_call" => Some(true),
+            _ => None,
+        }
+    }
+
+    /// What the call is made with, escaped as written; placeholders count as nothing.
+    pub fn argument(&self) -> Option<&'a str> {
+        let value = self.arguments.or(self.input)?;
+        json::escaped(value).filter(|text| !text.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_an_event_with_or_without_its_name() {
+        let named = Frame::new("response.completed", b"{\"type\":\"response.completed\"}");
+        assert_eq!(Event::of(&named).unwrap().kind, Kind::Completed);
+        let bare = Frame::new("", b"{\"x\":1,\"type\":\"error\"}");
+        assert_eq!(Event::of(&bare).unwrap().kind, Kind::Error);
+        for junk in [&b"[DONE]"[..], b"", b"\xff", b"{\"x\":1}"] {
+            assert!(Event::of(&Frame::new("", junk)).is_none());
+        }
+    }
+
+    #[test]
+    fn the_sequence_number_is_found_and_replaced_outside_of_strings_only() {
+        let text = r#"{"type":"x","delta":"\"sequence_number\":7","sequence_number": 12,"z":1}"#;
+        let event = Event { kind: Kind::Other, text };
+        assert_eq!(event.sequence_number(), Some(12));
+        let expected = r#"{"type":"x","delta":"\"sequence_number\":7","sequence_number": 3,"z":1}"#;
+        assert_eq!(renumbered(text, 3).as_deref(), Some(expected));
+        assert_eq!(renumbered("{}", 3), None);
+    }
+}

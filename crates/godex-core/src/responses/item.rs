@@ -1,0 +1,246 @@
+//! Items of a Responses input on their way upstream: what Codex would refuse is mended, what
+//! nobody here understands goes as it is. Source: `docs/wire.md#items`.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::codex::content::{self, Voice};
+use crate::codex::draft::{Call, Item, Kind, Refused};
+use crate::json::{self, Object, Writer};
+
+/// The longest id Codex takes, in characters.
+const LONGEST_ID: usize = 64;
+
+/// What becomes of one element of the input.
+#[derive(Debug)]
+pub enum Read<'a> {
+    /// It goes upstream.
+    Item(Item<'a>),
+    /// It is a system or developer message made of text: the texts, escaped as written, and
+    /// the item for the case that it cannot become instructions.
+    Guidance(Vec<Cow<'a, str>>, Item<'a>),
+    /// It says nothing.
+    Empty,
+    /// It cannot be replayed and is left out; the reason.
+    Left(&'static str),
+}
+
+/// Reads one element of `input`; `path` names it in refusals.
+///
+/// # Errors
+///
+/// When it is no item or cannot be carried.
+pub fn read<'a>(raw: &'a RawValue, path: &str) -> Result<Read<'a>, Refused> {
+    if let Some(text) = json::escaped(raw) {
+        let part = content::text_part(Voice::Input, text);
+        let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
+        return Ok(Read::Item(Item { kind: Kind::User, json: json.into() }));
+    }
+    let Some(object) = Object::of(raw) else {
+        return Err(Refused::kind(path, "an item object"));
+    };
+    let kind = object.some("type").map(|kind| json::string(kind).ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string")));
+    let kind = kind.transpose()?;
+    match kind.as_deref() {
+        Some("message") => message(raw, &object, path),
+        None if object.some("role").is_some() => message(raw, &object, path),
+        None => Err(Refused::missing(&format!("{path}.type"))),
+        Some(kind @ ("function_call" | "custom_tool_call")) => call(raw, &object, kind == "custom_tool_call", path),
+        Some(kind @ ("function_call_output" | "custom_tool_call_output")) => {
+            output(raw, &object, kind == "custom_tool_call_output", path)
+        }
+        Some("reasoning") => Ok(reasoning(raw, &object)),
+        Some(_) => Ok(Read::Item(Item { kind: Kind::Other, json: raw.get().into() })),
+    }
+}
+
+fn message<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Read<'a>, Refused> {
+    let role = object.string("role");
+    let (kind, voice) = match role.as_deref() {
+        Some("user") => (Kind::User, Voice::Input),
+        Some("assistant") => (Kind::Assistant, Voice::Assistant),
+        Some("system" | "developer") => (Kind::Developer, Voice::Input),
+        Some(other) => {
+            let words = format!("Invalid value: '{other}'. Supported values are: 'assistant', 'system', 'developer' and 'user'.");
+            return Err(Refused::new(format!("{path}.role"), words));
+        }
+        None => return Err(Refused::missing(&format!("{path}.role"))),
+    };
+    let said = match object.some("content") {
+        None => Cow::Borrowed("[]"),
+        Some(value) => content::parts(value, voice, &format!("{path}.content"))?,
+    };
+    if said == "[]" {
+        return Ok(Read::Empty);
+    }
+    let edit = Edit {
+        kind: "message",
+        id_prefix: "msg_",
+        replace: &[("content", said.as_ref()), ("role", "\"developer\"")],
+    };
+    let edit = match role.as_deref() {
+        Some("system") => edit,
+        _ => Edit { replace: edit.replace.get(..1).unwrap_or_default(), ..edit },
+    };
+    let json = edit.apply(raw, object);
+    let texts = (kind == Kind::Developer).then(|| object.some("content").and_then(content::texts)).flatten();
+    let item = Item { kind, json };
+    Ok(match texts {
+        Some(texts) => Read::Guidance(texts.into_iter().map(Cow::Borrowed).collect(), item),
+        None => Read::Item(item),
+    })
+}
+
+fn call_id<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
+    let id = object.string("call_id").filter(|id| !id.is_empty());
+    id.ok_or_else(|| Refused::missing(&format!("{path}.call_id")))
+}
+
+fn call<'a>(raw: &'a RawValue, object: &Object<'a>, custom: bool, path: &str) -> Result<Read<'a>, Refused> {
+    let id = call_id(object, path)?;
+    let (kind, id_prefix, argument) =
+        if custom { ("custom_tool_call", "ctc_", "input") } else { ("function_call", "fc_", "arguments") };
+    let text = match object.some(argument) {
+        Some(value) if json::is_string(value) => Cow::Borrowed(value.get()),
+        Some(value) => Cow::Owned(json::quote(value.get())),
+        None => Cow::Borrowed(if custom { "\"\"" } else { "\"{}\"" }),
+    };
+    let json = Edit { kind, id_prefix, replace: &[(argument, text.as_ref())] }.apply(raw, object);
+    Ok(Read::Item(Item { kind: Kind::Call(Call { id, custom }), json }))
+}
+
+fn output<'a>(raw: &'a RawValue, object: &Object<'a>, custom: bool, path: &str) -> Result<Read<'a>, Refused> {
+    let id = call_id(object, path)?;
+    let (kind, id_prefix) = if custom { ("custom_tool_call_output", "ctco_") } else { ("function_call_output", "fco_") };
+    let text = content::output(object.get("output"), &format!("{path}.output"))?;
+    let json = Edit { kind, id_prefix, replace: &[("output", text.as_ref())] }.apply(raw, object);
+    Ok(Read::Item(Item { kind: Kind::Output(Call { id, custom }), json }))
+}
+
+fn reasoning<'a>(raw: &'a RawValue, object: &Object<'a>) -> Read<'a> {
+    if object.string("encrypted_content").is_none_or(|it| it.is_empty()) {
+        return Read::Left("reasoning without encrypted_content");
+    }
+    let json = Edit { kind: "reasoning", id_prefix: "rs_", replace: &[] }.apply(raw, object);
+    Read::Item(Item { kind: Kind::Other, json })
+}
+
+/// The few changes an item may need.
+struct Edit<'e> {
+    kind: &'e str,
+    id_prefix: &'e str,
+    replace: &'e [(&'e str, &'e str)],
+}
+
+impl Edit<'_> {
+    /// The client's own text when nothing has to change.
+    fn apply<'a>(&self, raw: &'a RawValue, object: &Object<'a>) -> Cow<'a, str> {
+        let id_fits = object.get("id").is_none_or(|id| {
+            json::escaped(id).is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
+        });
+        let same = |(name, json): &(&str, &str)| object.get(name).is_some_and(|value| value.get() == *json);
+        if id_fits && object.get("type").is_some() && self.replace.iter().all(same) {
+            return Cow::Borrowed(raw.get());
+        }
+        let mut writer = Writer::new(raw.get().len() + 64);
+        if object.some("type").is_none() {
+            writer.string("type", self.kind);
+        }
+        for (name, value) in object.iter() {
+            let replaced = self.replace.iter().find(|(it, _)| *it == name);
+            match (name, replaced) {
+                ("id", _) if !id_fits => {}
+                ("type", _) if json::is_null(value) => {}
+                (_, Some((_, json))) => writer.raw(name, json),
+                (_, None) => writer.raw(name, value.get()),
+            }
+        }
+        for (name, json) in self.replace {
+            if object.get(name).is_none() {
+                writer.raw(name, json);
+            }
+        }
+        Cow::Owned(writer.finish_text())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(item: &str, expected: &str) {
+        let raw = RawValue::from_string(item.to_owned()).unwrap();
+        match read(&raw, "input[0]").unwrap() {
+            Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
+            Read::Empty | Read::Left(_) => panic!("left out"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(item: &str, param: &str) {
+        let raw = RawValue::from_string(item.to_owned()).unwrap();
+        assert_eq!(read(&raw, "input[0]").unwrap_err().param, param);
+    }
+
+    #[test]
+    fn what_codex_accepts_is_the_clients_own_text() {
+        for item in [
+            r#"{"type":"message", "role":"user","content":[{"type":"input_text","text":"a"}]}"#,
+            r#"{"type":"message","role":"assistant","phase":"commentary","content":[{"type":"output_text","text":"a"}],"id":"msg_1"}"#,
+            r#"{"type":"function_call","status":"completed","id":"fc_1","name":"f","arguments":"{}","call_id":"c"}"#,
+            r#"{"type":"function_call_output","id":"fco_1","call_id":"c","output":"x"}"#,
+            r#"{"type":"reasoning","id":"rs_1","summary":[],"content":null,"encrypted_content":"gAAA"}"#,
+            r#"{"type":"additional_tools","role":"developer","tools":[]}"#,
+            r#"{"type":"compaction","encrypted_content":"x"}"#,
+        ] {
+            check(item, item);
+        }
+    }
+
+    #[test]
+    fn messages_of_every_form_become_canonical() {
+        check(r#"{"role":"user","content":"hi"}"#, r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#);
+        check(r#""hi""#, r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#);
+        check(
+            r#"{"type":"message","role":"system","content":"be brief"}"#,
+            r#"{"type":"message","role":"developer","content":[{"type":"input_text","text":"be brief"}]}"#,
+        );
+        check(
+            r#"{"id":"x1","role":"assistant","content":"hi","type":"message"}"#,
+            r#"{"role":"assistant","content":[{"type":"output_text","text":"hi"}],"type":"message"}"#,
+        );
+    }
+
+    #[test]
+    fn ids_that_do_not_fit_are_removed_and_call_ids_never_touched() {
+        check(
+            r#"{"type":"function_call","id":"call_9","name":"f","arguments":"{}","call_id":"weird id"}"#,
+            r#"{"type":"function_call","name":"f","arguments":"{}","call_id":"weird id"}"#,
+        );
+        check(
+            r#"{"type":"function_call","id":null,"name":"f","arguments":{"a":1},"call_id":"c"}"#,
+            r#"{"type":"function_call","name":"f","arguments":"{\"a\":1}","call_id":"c"}"#,
+        );
+        check(
+            r#"{"type":"function_call_output","call_id":"c","output":{"ok":true}}"#,
+            r#"{"type":"function_call_output","call_id":"c","output":"{\"ok\":true}"}"#,
+        );
+    }
+
+    #[test]
+    fn reasoning_that_cannot_be_replayed_is_left_out() {
+        let raw = RawValue::from_string(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.into()).unwrap();
+        assert!(matches!(read(&raw, "input[0]").unwrap(), Read::Left(_)));
+    }
+
+    #[test]
+    fn what_is_no_item_is_refused_by_its_path() {
+        refused("5", "input[0]");
+        refused("{}", "input[0].type");
+        refused(r#"{"role":"tool","content":"x"}"#, "input[0].role");
+        refused(r#"{"type":"function_call_output","output":"x"}"#, "input[0].call_id");
+        refused(r#"{"role":"user","content":[{"type":"input_audio"}]}"#, "input[0].content[0]");
+    }
+}

@@ -1,0 +1,217 @@
+//! The output of a stream, item by item. The backend's last event carries none of it, so it
+//! is gathered on the way: a finished item wins over its finished arguments, these over their
+//! pieces, and anything over the placeholder the item began with.
+//! Source: `docs/wire.md#empty-output`.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+
+use serde_json::value::RawValue;
+
+use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
+use crate::json::{self, Object, Writer};
+
+/// Gathers the items of one stream.
+#[derive(Debug, Default)]
+pub struct Output {
+    items: BTreeMap<u64, Entry>,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    id: String,
+    added: Option<Box<str>>,
+    done: Option<Box<str>>,
+    /// Text, arguments or input so far, with the escapes of a JSON string.
+    pieces: String,
+    refusal: String,
+    /// `pieces` came whole.
+    whole: bool,
+}
+
+impl Output {
+    /// Takes one event. Those that say nothing about the output are ignored.
+    pub fn push(&mut self, event: &Event<'_>) {
+        match event.kind {
+            Kind::ItemAdded | Kind::ItemDone => {
+                if let Some(it) = event.read::<ItemEvent<'_>>() {
+                    self.item(it.output_index, it.item, event.kind == Kind::ItemDone);
+                }
+            }
+            Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta => {
+                if let Some(delta) = event.read::<Delta<'_>>() {
+                    self.delta(event.kind, &delta);
+                }
+            }
+            Kind::TextDone | Kind::RefusalDone | Kind::ArgumentsDone => {
+                if let Some(done) = event.read::<Done<'_>>() {
+                    self.done(&done);
+                }
+            }
+            Kind::Created
+            | Kind::InProgress
+            | Kind::Completed
+            | Kind::Incomplete
+            | Kind::Failed
+            | Kind::Error
+            | Kind::SummaryPartAdded
+            | Kind::ReasoningDelta
+            | Kind::Codex
+            | Kind::Idle
+            | Kind::Other => {}
+        }
+    }
+
+    /// The items as one JSON list; `None` when there were none.
+    pub fn json(&self) -> Option<String> {
+        let items = self.items();
+        (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
+    }
+
+    /// The items in the order of the output, a call that came twice only once.
+    pub fn items(&self) -> Vec<String> {
+        let mut calls = HashSet::new();
+        let fresh = |item: &String| {
+            let head = serde_json::from_str::<ItemHead<'_>>(item).ok();
+            let call = head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
+            call.is_none_or(|id| calls.insert(id.into_owned()))
+        };
+        self.items.values().filter_map(Entry::json).filter(fresh).collect()
+    }
+
+    fn item(&mut self, index: u64, item: &RawValue, done: bool) {
+        let entry = self.items.entry(index).or_default();
+        if let Some(id) = ItemHead::of(item).and_then(|head| head.id) {
+            entry.id = id.into_owned();
+        }
+        let slot = if done { &mut entry.done } else { &mut entry.added };
+        *slot = Some(item.get().into());
+        if done {
+            entry.pieces = String::new();
+        }
+    }
+
+    /// The entry an event speaks of: by its item's id, else by its index.
+    fn entry(&mut self, id: &str, index: u64) -> &mut Entry {
+        let by_id = self.items.iter().find(|(_, entry)| !id.is_empty() && entry.id == id).map(|(index, _)| *index);
+        self.items.entry(by_id.unwrap_or(index)).or_default()
+    }
+
+    fn delta(&mut self, kind: Kind, delta: &Delta<'_>) {
+        let Some(piece) = json::escaped(delta.delta) else { return };
+        let entry = self.entry(&delta.item_id, delta.output_index);
+        match kind {
+            Kind::RefusalDelta => entry.refusal.push_str(piece),
+            _ if entry.done.is_none() => entry.pieces.push_str(piece),
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, done: &Done<'_>) {
+        let entry = self.entry(&done.item_id, done.output_index);
+        if let Some(text) = done.refusal.and_then(json::escaped) {
+            text.clone_into(&mut entry.refusal);
+        }
+        let call = done.arguments.or(done.input).and_then(json::escaped);
+        let text = done.text.and_then(json::escaped);
+        if entry.done.is_some() {
+            return;
+        }
+        if let Some(whole) = call {
+            whole.clone_into(&mut entry.pieces);
+            entry.whole = true;
+        } else if let Some(text) = text
+            && entry.pieces.is_empty()
+        {
+            text.clone_into(&mut entry.pieces);
+        }
+    }
+}
+
+impl Entry {
+    fn json(&self) -> Option<String> {
+        if let Some(done) = &self.done {
+            return Some(done.clone().into_string());
+        }
+        let added = self.added.as_deref()?;
+        let object = Object::of_text(added)?;
+        let kind = object.string("type")?;
+        let content = match kind.as_ref() {
+            "message" => Some(("content", self.content())),
+            "function_call" if self.whole || !self.pieces.is_empty() => Some(("arguments", format!("\"{}\"", self.pieces))),
+            "custom_tool_call" if self.whole || !self.pieces.is_empty() => Some(("input", format!("\"{}\"", self.pieces))),
+            _ => None,
+        };
+        let mut writer = Writer::new(added.len() + self.pieces.len() + 64);
+        for (name, value) in object.iter() {
+            match (name, &content) {
+                ("status", _) => writer.string(name, "completed"),
+                (_, Some((replaced, json))) if *replaced == name => writer.raw(name, json),
+                _ => writer.raw(name, value.get()),
+            }
+        }
+        if let Some((name, json)) = content.filter(|(name, _)| object.get(name).is_none()) {
+            writer.raw(name, &json);
+        }
+        Some(writer.finish_text())
+    }
+
+    fn content(&self) -> String {
+        let mut parts = Vec::new();
+        if !self.pieces.is_empty() {
+            parts.push(format!(r#"{{"type":"output_text","annotations":[],"logprobs":[],"text":"{}"}}"#, self.pieces));
+        }
+        if !self.refusal.is_empty() {
+            parts.push(format!(r#"{{"type":"refusal","refusal":"{}"}}"#, self.refusal));
+        }
+        format!("[{}]", parts.join(","))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gathered(events: &[&str]) -> String {
+        let mut output = Output::default();
+        for text in events {
+            let kind = Object::of_text(text).unwrap().string("type").map(|it| Kind::of(&it)).unwrap();
+            output.push(&Event { kind, text });
+        }
+        output.json().unwrap_or_default()
+    }
+
+    const ADDED: &str = r#"{"type":"response.output_item.added","output_index":1,"item":{"id":"fc_1","type":"function_call","status":"in_progress","call_id":"c","name":"f","arguments":"{}"}}"#;
+    const PIECE: &str = r#"{"type":"response.function_call_arguments.delta","item_id":"fc_1","output_index":9,"delta":"{\"a"}"#;
+    const WHOLE: &str = r#"{"type":"response.function_call_arguments.done","item_id":"fc_1","output_index":1,"arguments":"{\"b\":1}"}"#;
+    const DONE: &str = r#"{"type":"response.output_item.done","output_index":1,"item":{"id":"fc_1","type":"function_call","status":"completed","call_id":"c","name":"f","arguments":"{\"c\":1}"}}"#;
+
+    #[test]
+    fn the_most_finished_form_of_a_call_wins() {
+        assert!(gathered(&[ADDED, PIECE, WHOLE, DONE]).contains(r#"{\"c\":1}"#));
+        assert!(gathered(&[DONE, ADDED, PIECE]).contains(r#"{\"c\":1}"#));
+        assert!(gathered(&[ADDED, PIECE, WHOLE]).contains(r#""arguments":"{\"b\":1}""#));
+        assert!(gathered(&[ADDED, PIECE]).contains(r#""arguments":"{\"a""#));
+        assert!(gathered(&[PIECE.replace("fc_1", "").replace('9', "1").as_str(), ADDED]).contains(r#"{\"a"#));
+    }
+
+    #[test]
+    fn items_come_in_the_order_of_the_output_and_calls_once() {
+        let first = r#"{"type":"response.output_item.done","output_index":0,"item":{"id":"rs_1","type":"reasoning"}}"#;
+        let again = DONE.replace("\"output_index\":1", "\"output_index\":2");
+        let json = gathered(&[DONE, first, &again]);
+        assert!(json.starts_with(r#"[{"id":"rs_1""#), "{json}");
+        assert_eq!(json.matches("call_id").count(), 1);
+    }
+
+    #[test]
+    fn a_message_without_its_end_is_put_together_from_its_pieces() {
+        let json = gathered(&[
+            r#"{"type":"response.output_item.added","output_index":0,"item":{"id":"msg_1","type":"message","status":"in_progress","role":"assistant","content":[]}}"#,
+            r#"{"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"delta":"a\n"}"#,
+            r#"{"type":"response.output_text.delta","item_id":"msg_1","output_index":0,"delta":"b"}"#,
+        ]);
+        assert!(json.contains(r#""text":"a\nb""#), "{json}");
+        assert!(json.contains(r#""status":"completed""#), "{json}");
+    }
+}

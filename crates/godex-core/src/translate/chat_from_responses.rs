@@ -1,0 +1,324 @@
+//! A Responses event stream becomes a Chat Completions chunk stream. Pieces of text and of
+//! arguments are moved as they are written, escapes and all, between a prepared head and tail.
+
+use crate::json::{self, Object};
+use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind, ResponseEvent};
+use crate::responses::response;
+use crate::translate::completion_from_responses::{completion_id, created, finish_reason, usage_json};
+use crate::translate::responses_from_chat::CallStyle;
+
+/// How reasoning shows in chat.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReasoningMode {
+    /// As `reasoning_content`, the field most clients read.
+    #[default]
+    Content,
+    /// As text between `<think>` and `</think>`.
+    Think,
+    /// Not at all.
+    Off,
+}
+
+/// What a client asked for that shows in its chunks.
+#[derive(Debug, Clone, Default)]
+pub struct Look {
+    /// The model as the client named it.
+    pub model: String,
+    /// `stream_options.include_usage`.
+    pub include_usage: bool,
+    /// How reasoning shows.
+    pub reasoning: ReasoningMode,
+    /// How calls show.
+    pub style: CallStyle,
+    /// The id of the completion if the stream never names its response.
+    pub fallback_id: String,
+    /// Seconds of Unix time, for the same case.
+    pub now: u64,
+}
+
+/// Translates one stream.
+#[derive(Debug)]
+pub struct ChatStream {
+    look: Look,
+    /// Everything in front of a delta.
+    head: Vec<u8>,
+    opened: bool,
+    thinking: bool,
+    /// Reasoning was shown, so that a further part wants a distance.
+    reasoned: bool,
+    calls: Vec<Call>,
+    /// Items whose text has been sent, by index in the output.
+    texts: Vec<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Call {
+    output_index: u64,
+    item_id: String,
+    call_id: String,
+    custom: bool,
+    /// Its place among the calls the client knows of; `None` until it is announced.
+    index: Option<usize>,
+    /// What is known of the argument, with the escapes of a JSON string, and how much of it
+    /// the client has.
+    argument: String,
+    sent: usize,
+}
+
+impl ChatStream {
+    /// A translator for one client.
+    pub fn new(look: Look) -> Self {
+        Self { look, head: Vec::new(), opened: false, thinking: false, reasoned: false, calls: Vec::new(), texts: Vec::new() }
+    }
+
+    /// Takes one event and appends what the client must see next, each chunk a whole event of
+    /// its own stream. The end of the stream includes `[DONE]`; failures are not translated
+    /// here: see [`ChatStream::fail`].
+    pub fn push(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        match event.kind {
+            Kind::Created | Kind::InProgress => {
+                let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
+                self.open(response.as_ref(), out);
+            }
+            Kind::TextDelta => {
+                if let Some(delta) = event.read::<Delta<'_>>() {
+                    self.text(delta.output_index, delta.delta.get(), out);
+                }
+            }
+            Kind::RefusalDelta => {
+                if let Some(delta) = event.read::<Delta<'_>>() {
+                    self.refusal(delta.output_index, delta.delta.get(), out);
+                }
+            }
+            Kind::ReasoningDelta => {
+                if let Some(delta) = event.read::<Delta<'_>>() {
+                    self.reasoning(delta.delta.get(), out);
+                }
+            }
+            Kind::SummaryPartAdded if self.reasoned => self.reasoning("\"\\n\\n\"", out),
+            Kind::ItemAdded | Kind::ItemDone => {
+                if let Some(it) = event.read::<ItemEvent<'_>>() {
+                    self.item(it.output_index, it.item.get(), event.kind == Kind::ItemDone, out);
+                }
+            }
+            Kind::ArgumentsDelta => {
+                if let Some(delta) = event.read::<Delta<'_>>() {
+                    let at = self.call(&delta.item_id, delta.output_index);
+                    self.grow(at, json::escaped(delta.delta).unwrap_or_default(), out);
+                }
+            }
+            Kind::ArgumentsDone => {
+                if let Some(done) = event.read::<Done<'_>>() {
+                    let at = self.call(&done.item_id, done.output_index);
+                    self.settle(at, done.arguments.or(done.input).and_then(json::escaped).unwrap_or_default(), out);
+                }
+            }
+            Kind::Completed | Kind::Incomplete => self.close(event, out),
+            Kind::SummaryPartAdded
+            | Kind::TextDone
+            | Kind::RefusalDone
+            | Kind::Failed
+            | Kind::Error
+            | Kind::Codex
+            | Kind::Idle
+            | Kind::Other => {}
+        }
+    }
+
+    /// Ends the stream with an error object, as the SDKs expect it.
+    pub fn fail(&mut self, error: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"data: {\"error\":");
+        out.extend_from_slice(error.as_bytes());
+        out.extend_from_slice(b"}\n\ndata: [DONE]\n\n");
+    }
+
+    /// The first chunk names the role; its head is that of all others.
+    fn open(&mut self, response: Option<&Object<'_>>, out: &mut Vec<u8>) {
+        if self.opened {
+            return;
+        }
+        self.opened = true;
+        let id = response.and_then(|it| it.string("id")).map_or_else(|| self.look.fallback_id.clone(), |id| completion_id(&id));
+        let created = response.and_then(created).unwrap_or(self.look.now);
+        let (id, model) = (json::quote(&id), json::quote(&self.look.model));
+        self.head = format!(
+            "data: {{\"id\":{id},\"object\":\"chat.completion.chunk\",\"created\":{created},\"model\":{model},\"choices\":["
+        )
+        .into_bytes();
+        self.chunk("{\"role\":\"assistant\",\"content\":\"\",\"refusal\":null}", "", "", out);
+    }
+
+    /// One chunk with a delta in three pieces.
+    fn chunk(&mut self, before: &str, piece: &str, after: &str, out: &mut Vec<u8>) {
+        if !self.opened {
+            self.open(None, out);
+        }
+        self.write(before, piece, after, "null", out);
+    }
+
+    fn write(&self, before: &str, piece: &str, after: &str, finish: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(b"{\"index\":0,\"delta\":");
+        for text in [before, piece, after, ",\"logprobs\":null,\"finish_reason\":", finish, "}]"] {
+            out.extend_from_slice(text.as_bytes());
+        }
+        out.extend_from_slice(if self.look.include_usage { b",\"usage\":null}\n\n" } else { b"}\n\n" });
+    }
+
+    fn text(&mut self, index: u64, raw: &str, out: &mut Vec<u8>) {
+        self.say(index, "{\"content\":", raw, out);
+    }
+
+    fn refusal(&mut self, index: u64, raw: &str, out: &mut Vec<u8>) {
+        self.say(index, "{\"refusal\":", raw, out);
+    }
+
+    fn say(&mut self, index: u64, before: &str, raw: &str, out: &mut Vec<u8>) {
+        self.stop_thinking(out);
+        if self.texts.last() != Some(&index) {
+            self.texts.push(index);
+        }
+        self.chunk(before, raw, "}", out);
+    }
+
+    fn reasoning(&mut self, raw: &str, out: &mut Vec<u8>) {
+        self.reasoned = true;
+        match self.look.reasoning {
+            ReasoningMode::Off => {}
+            ReasoningMode::Content => self.chunk("{\"reasoning_content\":", raw, "}", out),
+            ReasoningMode::Think => {
+                if !self.thinking {
+                    self.chunk("{\"content\":", "\"<think>\"", "}", out);
+                    self.thinking = true;
+                }
+                self.chunk("{\"content\":", raw, "}", out);
+            }
+        }
+    }
+
+    fn stop_thinking(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.thinking) {
+            self.write("{\"content\":", "\"</think>\\n\\n\"", "}", "null", out);
+        }
+    }
+
+    fn item(&mut self, index: u64, item: &str, done: bool, out: &mut Vec<u8>) {
+        let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
+        if let Some(custom) = head.custom_call() {
+            let call_id = head.call_id.clone().unwrap_or_default();
+            let at = self.call(head.id.as_deref().unwrap_or_default(), index);
+            let known = self.calls.iter().any(|call| call.index.is_some() && call.call_id == call_id);
+            if let Some(call) = self.calls.get_mut(at)
+                && call.index.is_none()
+                && !known
+            {
+                call.custom = custom;
+                call.call_id = call_id.into_owned();
+                self.announce(at, head.name.as_deref().unwrap_or_default(), out);
+            }
+            if done && self.calls.get(at).is_some_and(|call| call.index.is_some()) {
+                self.settle(at, head.argument().unwrap_or_default(), out);
+            }
+        } else if done && head.kind == "message" && !self.texts.contains(&index) {
+            self.whole_message(index, item, out);
+        }
+    }
+
+    /// A message whose pieces never came.
+    fn whole_message(&mut self, index: u64, item: &str, out: &mut Vec<u8>) {
+        let Some(parts) = Object::of_text(item).and_then(|it| it.some("content")).and_then(json::list) else { return };
+        for part in parts.into_iter().filter_map(Object::of) {
+            if let Some(text) = part.get("text").filter(|it| json::escaped(it).is_some_and(|it| !it.is_empty())) {
+                self.text(index, text.get(), out);
+            } else if let Some(refusal) = part.get("refusal") {
+                self.refusal(index, refusal.get(), out);
+            }
+        }
+    }
+
+    /// The call an event speaks of: by its item's id, else by its place in the output.
+    fn call(&mut self, item_id: &str, output_index: u64) -> usize {
+        let by_id = self.calls.iter().position(|call| !item_id.is_empty() && call.item_id == item_id);
+        let found = by_id.or_else(|| self.calls.iter().position(|call| call.output_index == output_index));
+        if let Some(at) = found {
+            return at;
+        }
+        self.calls.push(Call { output_index, item_id: item_id.to_owned(), ..Call::default() });
+        self.calls.len() - 1
+    }
+
+    fn announce(&mut self, at: usize, name: &str, out: &mut Vec<u8>) {
+        let index = self.calls.iter().filter(|call| call.index.is_some()).count();
+        let Some(call) = self.calls.get_mut(at) else { return };
+        call.index = Some(index);
+        let (id, name, custom) = (json::quote(&call.call_id), json::quote(name), call.custom);
+        let text = match (self.look.style, custom) {
+            (CallStyle::Function, _) if index > 0 => return,
+            (CallStyle::Function, _) => format!("{{\"function_call\":{{\"name\":{name},\"arguments\":\"\"}}}}"),
+            (CallStyle::Tools, true) => {
+                format!("{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"\"}}}}]}}")
+            }
+            (CallStyle::Tools, false) => {
+                format!("{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]}}")
+            }
+        };
+        self.stop_thinking(out);
+        self.chunk(&text, "", "", out);
+        self.flush(at, out);
+    }
+
+    fn grow(&mut self, at: usize, piece: &str, out: &mut Vec<u8>) {
+        if let Some(call) = self.calls.get_mut(at) {
+            call.argument.push_str(piece);
+        }
+        self.flush(at, out);
+    }
+
+    /// The whole argument is known: the client gets what it has not.
+    fn settle(&mut self, at: usize, whole: &str, out: &mut Vec<u8>) {
+        if let Some(call) = self.calls.get_mut(at)
+            && whole.starts_with(call.argument.as_str())
+        {
+            whole.clone_into(&mut call.argument);
+        }
+        self.flush(at, out);
+    }
+
+    fn flush(&mut self, at: usize, out: &mut Vec<u8>) {
+        let Some(call) = self.calls.get_mut(at).filter(|call| call.sent < call.argument.len()) else { return };
+        let Some(index) = call.index else { return };
+        let fresh = call.argument.get(call.sent..).unwrap_or_default().to_owned();
+        call.sent = call.argument.len();
+        let (before, after) = match (self.look.style, call.custom) {
+            (CallStyle::Function, _) if index > 0 => return,
+            (CallStyle::Function, _) => ("{\"function_call\":{\"arguments\":\"".to_owned(), "\"}}"),
+            (CallStyle::Tools, true) => (format!("{{\"tool_calls\":[{{\"index\":{index},\"custom\":{{\"input\":\""), "\"}}]}"),
+            (CallStyle::Tools, false) => {
+                (format!("{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":\""), "\"}}]}")
+            }
+        };
+        self.chunk(&before, &fresh, after, out);
+    }
+
+    fn close(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
+        self.open(response.as_ref(), out);
+        let output = response.as_ref().and_then(|it| it.some("output")).and_then(json::list).unwrap_or_default();
+        for (index, item) in (0..).zip(output) {
+            self.item(index, item.get(), true, out);
+        }
+        self.stop_thinking(out);
+        let called = self.calls.iter().any(|call| call.index.is_some());
+        let reason = finish_reason(event.kind, response.as_ref(), called, self.look.style);
+        self.write("{}", "", "", &format!("\"{reason}\""), out);
+        if self.look.include_usage {
+            let usage = response.as_ref().and_then(response::usage).map_or_else(|| "null".to_owned(), |it| usage_json(&it));
+            out.extend_from_slice(&self.head);
+            out.extend_from_slice(format!("],\"usage\":{usage}}}\n\n").as_bytes());
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! Recorded streams as chat clients see them.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::*;
+use crate::responses::output::Output;
+use crate::sse::Decoder;
+use crate::translate::completion_from_responses::completion;
+
+fn look() -> Look {
+    Look { model: "asked-for".into(), include_usage: true, fallback_id: "chatcmpl-none".into(), ..Look::default() }
+}
+
+/// The chunks of a recorded stream, its frames pushed one by one.
+fn translate(recorded: &[u8], look: Look) -> String {
+    let mut stream = ChatStream::new(look);
+    let mut out = Vec::new();
+    each_event(recorded, |event| stream.push(event, &mut out));
+    String::from_utf8(out).unwrap()
+}
+
+fn each_event(recorded: &[u8], mut visit: impl FnMut(&Event<'_>)) {
+    let mut decoder = Decoder::new(1 << 20);
+    decoder.push(Bytes::copy_from_slice(recorded));
+    while let Some(frame) = decoder.next_frame().unwrap() {
+        if let Some(event) = Event::of(&frame) {
+            visit(&event);
+        }
+    }
+}
+
+/// What a client that adds the chunks up ends with.
+fn added_up(chunks: &str) -> (String, String, Vec<Value>, Option<String>) {
+    let (mut text, mut reasoning, mut calls, mut finish) = (String::new(), String::new(), Vec::<Value>::new(), None);
+    for data in chunks.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|it| *it != "[DONE]") {
+        let chunk: Value = serde_json::from_str(data).unwrap();
+        let Some(choice) = chunk["choices"].get(0) else { continue };
+        text += choice["delta"]["content"].as_str().unwrap_or_default();
+        reasoning += choice["delta"]["reasoning_content"].as_str().unwrap_or_default();
+        for call in choice["delta"]["tool_calls"].as_array().into_iter().flatten() {
+            let index = usize::try_from(call["index"].as_u64().unwrap()).unwrap();
+            if call.get("id").is_some() {
+                assert_eq!(index, calls.len(), "calls are numbered from 0 without gaps: {chunks}");
+                calls.push(call.clone());
+                continue;
+            }
+            for (member, argument) in [("function", "arguments"), ("custom", "input")] {
+                if let Some(piece) = call[member][argument].as_str() {
+                    let sum = calls[index][member][argument].as_str().unwrap().to_owned() + piece;
+                    calls[index][member][argument] = sum.into();
+                }
+            }
+        }
+        if let Some(reason) = choice["finish_reason"].as_str() {
+            assert!(finish.is_none(), "one finish_reason only: {chunks}");
+            finish = Some(reason.to_owned());
+        }
+    }
+    (text, reasoning, calls, finish)
+}
+
+/// The same answer, not streamed.
+fn collected(recorded: &[u8]) -> Option<Value> {
+    let (mut output, mut end) = (Output::default(), None);
+    each_event(recorded, |event| {
+        output.push(event);
+        if matches!(event.kind, Kind::Completed | Kind::Incomplete) {
+            end = Some((event.kind, event.text.to_owned()));
+        }
+    });
+    let (kind, text) = end?;
+    let event = Object::of_text(&text)?;
+    let response = Object::of(event.get("response")?)?;
+    let mut items = output.items();
+    if items.is_empty() {
+        items = response.some("output").and_then(json::list)?.into_iter().map(|it| it.get().to_owned()).collect();
+    }
+    serde_json::from_str(&completion(kind, &response, &items, &look())).ok()
+}
+
+#[test]
+fn recorded_streams_become_chunks() {
+    insta::glob!("../../../../../fixtures/upstream", "*.sse", |path| {
+        insta::assert_snapshot!(translate(&std::fs::read(path).unwrap(), look()));
+    });
+}
+
+#[test]
+fn streamed_and_collected_answers_agree() {
+    insta::glob!("../../../../../fixtures/upstream", "*.sse", |path| {
+        let recorded = std::fs::read(path).unwrap();
+        let Some(whole) = collected(&recorded) else { return };
+        let (text, reasoning, calls, finish) = added_up(&translate(&recorded, look()));
+        let message = &whole["choices"][0]["message"];
+        assert_eq!(message["content"].as_str().unwrap_or_default(), text, "{}", path.display());
+        assert_eq!(message["reasoning_content"].as_str().unwrap_or_default(), reasoning, "{}", path.display());
+        assert_eq!(whole["choices"][0]["finish_reason"].as_str(), finish.as_deref(), "{}", path.display());
+        let whole_calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
+        assert_eq!(whole_calls.len(), calls.len(), "{}", path.display());
+        for (whole, mut streamed) in whole_calls.into_iter().zip(calls) {
+            streamed.as_object_mut().unwrap().remove("index");
+            assert_eq!(whole, streamed, "{}", path.display());
+        }
+    });
+}
+
+#[test]
+fn usage_is_a_last_chunk_only_where_it_was_asked_for() {
+    let recorded = include_bytes!("../../../../../fixtures/upstream/text.sse");
+    let with = translate(recorded, look());
+    assert_eq!(with.matches("\"usage\":{").count(), 1);
+    assert!(with.contains("\"choices\":[],\"usage\":{\"prompt_tokens\""), "{with}");
+    let without = translate(recorded, Look { include_usage: false, ..look() });
+    assert!(!without.contains("usage"), "{without}");
+    assert!(without.ends_with("data: [DONE]\n\n"));
+}
+
+#[test]
+fn reasoning_shows_as_the_mode_says() {
+    let recorded = include_bytes!("../../../../../fixtures/upstream/reasoning.sse");
+    let mode = |reasoning| added_up(&translate(recorded, Look { reasoning, ..look() }));
+    let (text, reasoning, _, _) = mode(ReasoningMode::Content);
+    assert!(!reasoning.is_empty() && !text.contains("<think>"));
+    let (thought, nothing, _, _) = mode(ReasoningMode::Think);
+    assert_eq!(thought, format!("<think>{reasoning}</think>\n\n{text}"));
+    assert_eq!(nothing, "");
+    assert_eq!(mode(ReasoningMode::Off).0, text);
+}
+
+#[test]
+fn a_client_of_old_functions_gets_a_function_call() {
+    let recorded = include_bytes!("../../../../../fixtures/upstream/tool_call.sse");
+    let chunks = translate(recorded, Look { style: CallStyle::Function, ..look() });
+    assert!(chunks.contains("\"delta\":{\"function_call\":{\"name\":"), "{chunks}");
+    assert!(chunks.contains("\"finish_reason\":\"function_call\""), "{chunks}");
+    assert!(!chunks.contains("tool_calls"), "{chunks}");
+}
+
+#[test]
+fn a_failure_is_an_error_chunk_and_the_end() {
+    let mut out = Vec::new();
+    ChatStream::new(look()).fail(r#"{"message":"m"}"#, &mut out);
+    assert_eq!(String::from_utf8(out).unwrap(), "data: {\"error\":{\"message\":\"m\"}}\n\ndata: [DONE]\n\n");
+}
