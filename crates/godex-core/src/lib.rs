@@ -2,10 +2,13 @@
 //! Time and random bytes are arguments; the `godex` crate brings them.
 
 pub mod codex;
+pub mod identity;
 pub mod json;
 pub mod key;
 pub mod policy;
 pub mod responses;
+pub mod session;
 pub mod sse;
+pub mod tap;
 pub mod translate;
 pub mod usage;

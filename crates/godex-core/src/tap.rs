@@ -1,0 +1,150 @@
+//! Watches a stream pass: what it cost, what must be remembered of it, how it ended.
+
+use serde_json::Value;
+
+use crate::codex::fault::Fault;
+use crate::json::Object;
+use crate::responses::event::{Event, ItemEvent, ItemHead, Kind, ResponseEvent};
+use crate::responses::output::Output;
+use crate::responses::response;
+use crate::usage::Usage;
+
+/// How a stream ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// `response.completed`.
+    Completed,
+    /// `response.incomplete`.
+    Incomplete,
+    /// `response.failed` or `error`.
+    Failed(Fault),
+}
+
+/// Watches one stream.
+#[derive(Debug, Default)]
+pub struct Tap {
+    /// The output so far.
+    pub output: Output,
+    /// What the request cost, once the stream has said so.
+    pub usage: Option<Usage>,
+    /// The backend's id of the response.
+    pub response_id: Option<String>,
+    /// How the stream ended, once it has.
+    pub end: Option<End>,
+}
+
+/// A call of the model, to be kept until its output comes.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SeenCall {
+    /// The `call_id`.
+    pub id: String,
+    /// The item.
+    pub json: String,
+}
+
+impl Tap {
+    /// Looks at one event; returns a call if the event finished one. Pieces of text are not
+    /// for a tap: the finished items carry them all.
+    pub fn push(&mut self, event: &Event<'_>) -> Option<SeenCall> {
+        match event.kind {
+            Kind::ItemAdded | Kind::ItemDone | Kind::TextDone | Kind::RefusalDone | Kind::ArgumentsDone => {
+                self.output.push(event);
+                if event.kind == Kind::ItemDone {
+                    return seen_call(event);
+                }
+            }
+            Kind::Created => self.response_id = response_of(event).and_then(|it| it.string("id").map(Into::into)),
+            Kind::Completed | Kind::Incomplete | Kind::Failed => {
+                let response = response_of(event);
+                self.usage = response.as_ref().and_then(response::usage);
+                if self.response_id.is_none() {
+                    self.response_id = response.as_ref().and_then(|it| it.string("id").map(Into::into));
+                }
+                self.end = Some(match event.kind {
+                    Kind::Completed => End::Completed,
+                    Kind::Incomplete => End::Incomplete,
+                    _ => End::Failed(fault_of(event)),
+                });
+            }
+            Kind::Error => self.end = Some(End::Failed(fault_of(event))),
+            Kind::InProgress
+            | Kind::TextDelta
+            | Kind::RefusalDelta
+            | Kind::ArgumentsDelta
+            | Kind::SummaryPartAdded
+            | Kind::ReasoningDelta
+            | Kind::Codex
+            | Kind::Idle
+            | Kind::Other => {}
+        }
+        None
+    }
+}
+
+fn response_of<'a>(event: &Event<'a>) -> Option<Object<'a>> {
+    Object::of(event.read::<ResponseEvent<'a>>()?.response)
+}
+
+fn seen_call(event: &Event<'_>) -> Option<SeenCall> {
+    let item = event.read::<ItemEvent<'_>>()?.item;
+    let head = ItemHead::of(item)?;
+    head.custom_call()?;
+    Some(SeenCall { id: head.call_id?.into_owned(), json: item.get().to_owned() })
+}
+
+/// The fault that a `response.failed` or `error` event tells of.
+pub fn fault_of(event: &Event<'_>) -> Fault {
+    let value: Value = serde_json::from_str(event.text).unwrap_or_default();
+    let nested = value.pointer("/response/error").or_else(|| value.get("error")).filter(|it| it.is_object());
+    let mut error = nested.unwrap_or(&value).clone();
+    if let (Some(status), Some(object)) = (value.get("status"), error.as_object_mut()) {
+        object.entry("status").or_insert_with(|| status.clone());
+    }
+    if nested.is_none()
+        && let Some(object) = error.as_object_mut()
+    {
+        object.remove("type");
+    }
+    Fault::of_event(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::sse::Decoder;
+
+    fn watch(recorded: &[u8]) -> (Tap, Vec<SeenCall>) {
+        let (mut tap, mut calls, mut decoder) = (Tap::default(), Vec::new(), Decoder::new(1 << 20));
+        decoder.push(Bytes::copy_from_slice(recorded));
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            calls.extend(Event::of(&frame).and_then(|event| tap.push(&event)));
+        }
+        (tap, calls)
+    }
+
+    #[test]
+    fn usage_output_and_calls_are_seen_in_passing() {
+        let (tap, calls) = watch(include_bytes!("../../../fixtures/upstream/parallel_tool_calls.sse"));
+        assert_eq!(tap.end, Some(End::Completed));
+        assert!(tap.usage.unwrap().total > 0);
+        assert_eq!(calls.len(), 2);
+        assert!(tap.output.items().len() >= 3);
+        assert!(tap.response_id.unwrap().starts_with("resp_"));
+    }
+
+    #[test]
+    fn the_end_says_what_went_wrong() {
+        #[track_caller]
+        fn check(recorded: &[u8], transient: bool) {
+            let (tap, _) = watch(recorded);
+            let Some(End::Failed(fault)) = tap.end else { panic!("{:?}", tap.end) };
+            assert_eq!(fault.is_transient(), transient, "{fault:?}");
+        }
+        check(include_bytes!("../../../fixtures/upstream/failed_overloaded_first.sse"), true);
+        check(include_bytes!("../../../fixtures/upstream/failed_context_length.sse"), false);
+        assert_eq!(watch(include_bytes!("../../../fixtures/upstream/cut_off.sse")).0.end, None);
+        assert_eq!(watch(include_bytes!("../../../fixtures/upstream/incomplete.sse")).0.end, Some(End::Incomplete));
+    }
+}
