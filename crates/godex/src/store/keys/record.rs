@@ -230,7 +230,8 @@ impl Records {
         }
     }
 
-    fn empty() -> Self {
+    /// No keys.
+    pub(crate) fn empty() -> Self {
         Self { version: VERSION, keys: Vec::new(), rest: Map::new() }
     }
 

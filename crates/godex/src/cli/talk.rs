@@ -1,0 +1,70 @@
+//! Where a command speaks and listens: data to one side, advice to the other, answers from a third.
+
+use std::io::{BufRead, ErrorKind, Write};
+
+use super::report::{Exit, Failure};
+
+/// What standard output is written on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Screen {
+    /// Its width; none when it is no terminal, and then nothing is left out.
+    pub(super) width: Option<usize>,
+    /// Whether it shows colours.
+    pub(super) colour: bool,
+}
+
+impl Screen {
+    /// Whether somebody looks at it, and not a program.
+    pub(super) fn is_terminal(&self) -> bool {
+        self.width.is_some()
+    }
+}
+
+/// Where a command speaks and listens.
+pub(super) struct Talk<'a> {
+    /// Standard output: what was asked for.
+    pub(super) out: &'a mut dyn Write,
+    /// Standard error: everything else.
+    pub(super) notes: &'a mut dyn Write,
+    /// Standard input.
+    pub(super) input: &'a mut dyn BufRead,
+    /// Whether somebody is there to answer a question or to watch progress: standard input and
+    /// standard error are terminals.
+    pub(super) attended: bool,
+    /// How standard output looks.
+    pub(super) screen: Screen,
+}
+
+impl Talk<'_> {
+    /// Writes what was asked for. A reader that went away has read enough.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written for another reason, like a full disk.
+    pub(super) fn say(&mut self, text: &str) -> Result<Exit, Failure> {
+        match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
+            Ok(()) => Ok(Exit::Success),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Success),
+            Err(error) => Err(Failure::new(Exit::Failure, "cannot write to standard output")
+                .cause(error.to_string())),
+        }
+    }
+
+    /// Writes a line of advice. Nobody depends on it, so nobody hears if it fails.
+    pub(super) fn note(&mut self, text: &str) {
+        let _ = writeln!(self.notes, "{text}");
+    }
+
+    /// Asks until the end of the line; only a yes is a yes.
+    pub(super) fn confirms(&mut self, question: &str) -> bool {
+        let _ = write!(self.notes, "{question} [y/N] ").and_then(|()| self.notes.flush());
+        let mut answer = String::new();
+        let answered = self.input.read_line(&mut answer).is_ok();
+        answered && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+    }
+}
+
+/// JSON for eyes and programs.
+pub(super) fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}
