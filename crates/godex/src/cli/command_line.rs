@@ -101,8 +101,6 @@ fn refusal(error: &clap::Error, arguments: &[OsString]) -> Failure {
         (Some(ContextValue::String(arg)), Some(ContextValue::String(value))) if judged => {
             wrong_value(error, arguments, arg, value)
         }
-        (Some(ContextValue::String(arg)), _) if is_switch_value(arg) => wrong_form(error)
-            .help(format!("a switch takes its value after an equals sign: --allow-any-key={arg}")),
         (_, _) => wrong_form(error),
     }
 }
@@ -146,12 +144,20 @@ fn wrong_form(error: &clap::Error) -> Failure {
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let what = lines.next().unwrap_or("the command line cannot be understood");
     let what = what.strip_prefix("error: ").unwrap_or(what);
-    let mut failure = Failure::new(Exit::Usage, masked(what));
-    for line in lines {
-        let line = line.strip_prefix("tip: ").unwrap_or(line);
-        failure = failure.help(masked(line));
-    }
-    failure
+    let failure = Failure::new(Exit::Usage, masked(what));
+    let unexpected = [ContextKind::InvalidArg, ContextKind::InvalidSubcommand];
+    let switch = unexpected.into_iter().find_map(|kind| match error.get(kind) {
+        Some(ContextValue::String(word)) if is_switch_value(word) => Some(word),
+        Some(_) | None => None,
+    });
+    let failure = match switch {
+        Some(word) => failure
+            .help(format!("a switch has its value after an equals sign: --allow-any-key={word}")),
+        None => failure,
+    };
+    lines.fold(failure, |failure, line| {
+        failure.help(masked(line.strip_prefix("tip: ").unwrap_or(line)))
+    })
 }
 
 /// Whether `flag` stands on the command line.

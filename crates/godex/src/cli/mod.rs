@@ -5,14 +5,20 @@
 //! - [`listener`] and [`signals`]: how a serving command begins and ends.
 //! - [`proxy`]: `godex proxy`, from settings to a bound listener, and the folder of its
 //!   subcommands.
+//! - [`keys`] and [`usage`]: `godex proxy keys` and `godex proxy usage`.
+//! - [`talk`] and [`table`]: where their text goes, and what a list looks like.
 //! - [`mock`]: `godex mock`, the simulator alone.
 
 mod command_line;
+mod keys;
 mod listener;
 mod mock;
 mod proxy;
 mod report;
 mod signals;
+mod table;
+mod talk;
+mod usage;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};

@@ -10,12 +10,14 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ArgMatches;
+use clap::{ArgMatches, Subcommand};
 
 use self::simulated::{Folder, Simulated};
 use super::listener::bind;
 use super::report::{Exit, Failure};
 use super::signals::Signals;
+use super::talk::{Screen, Talk};
+use super::{keys, usage};
 use crate::auth::{self, Login};
 use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
@@ -30,6 +32,14 @@ use crate::upstream::connect::{self, HttpClient};
 pub(super) struct Args {
     #[command(flatten)]
     flags: ProxyArgs,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Keys(keys::Args),
+    Usage(usage::Args),
 }
 
 /// Variables that have no flag.
@@ -56,6 +66,9 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let own = matches.subcommand_matches("proxy").unwrap_or(matches);
     let mut flags = args.flags;
+    if let Some(action) = args.action {
+        return act(action, &flags, own, surroundings);
+    }
     flags.prefer_command_line(own);
     // The simulator's files are its own, and gone with it.
     let folder = flags.mock().then(|| Folder::create(surroundings)).transpose()?;
@@ -70,6 +83,38 @@ pub(super) fn run(
     let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings));
     runtime.shutdown_timeout(LAST_MOMENTS);
     outcome.map(|()| Exit::Success)
+}
+
+/// Does what the subcommand says, with the files that the flags name.
+fn act(
+    action: Action,
+    flags: &ProxyArgs,
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+) -> Result<Exit, Failure> {
+    if let Some(flag) = ProxyArgs::serving_flag(matches) {
+        let what = format!("{flag} is a flag of the proxy itself, not of its subcommands");
+        return Err(Failure::new(Exit::Usage, what).help("leave it out"));
+    }
+    let keys = flags.keys_path(surroundings).map_err(|error| refused(&error))?;
+    let stdout = io::stdout();
+    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    let colour = surroundings.colour(stdout.is_terminal());
+    let mut talk = Talk {
+        out: &mut stdout.lock(),
+        notes: &mut io::stderr(),
+        input: &mut io::stdin().lock(),
+        attended: io::stdin().is_terminal() && io::stderr().is_terminal(),
+        screen: Screen { width, colour },
+    };
+    match action {
+        Action::Keys(args) => keys::run(args, &keys, &mut talk),
+        Action::Usage(args) => {
+            let log = flags.stats_path(surroundings).map_err(|error| refused(&error))?;
+            let world = usage::World { keys: &keys, log: &log, quota: flags.quota() };
+            usage::run(args, world, &mut talk)
+        }
+    }
 }
 
 /// The threads that serve requests.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::builder::{BoolishValueParser, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 use godex_core::key::ApiKey;
 use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
@@ -239,6 +239,18 @@ impl ProxyArgs {
     /// Whether the backend is the simulator.
     pub(crate) fn mock(&self) -> bool {
         self.mock
+    }
+
+    /// A flag on the command line that only serving understands, if there is one.
+    pub(crate) fn serving_flag(matches: &ArgMatches) -> Option<String> {
+        let written = |id: &&clap::Id| {
+            !["keys_path", "stats_path"].contains(&id.as_str())
+                && matches.value_source(id.as_str()) == Some(ValueSource::CommandLine)
+        };
+        let flags = Self::augment_args(clap::Command::new(""));
+        let id = matches.ids().find(written)?;
+        let flag = flags.get_arguments().find(|arg| arg.get_id() == id)?.get_long()?;
+        Some(format!("--{flag}"))
     }
 
     /// Lets a key given on the command line win over another form of it in the environment.

@@ -17,11 +17,11 @@ mod values;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use godex_core::key::ApiKey;
+use godex_core::policy::quota::Quota;
 use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 
@@ -42,7 +42,7 @@ pub(crate) struct Config {
     /// Requests a key may make at once when it has no burst of its own.
     pub(crate) burst: Burst,
     /// Tokens a key may use when it has no quota of its own; `None` is no limit.
-    pub(crate) quota_tokens: Option<NonZeroU64>,
+    pub(crate) quota: Option<Quota>,
     /// The managed keys, stored as hashes.
     pub(crate) keys_path: PathBuf,
     /// The usage log.

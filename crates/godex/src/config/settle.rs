@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use godex_core::key::ApiKey;
+use godex_core::policy::quota::{Quota, Window};
 use http::HeaderValue;
 
 use super::values::{BaseUrl, UrlFault};
@@ -106,6 +106,7 @@ impl ProxyArgs {
         surroundings: &Surroundings,
         input: &mut dyn Read,
     ) -> Result<Config, Error> {
+        let quota = self.quota();
         let auth_path = self.auth_path(surroundings)?;
         let keys_path = self.keys_path(surroundings)?;
         let stats_path = self.stats_path(surroundings)?;
@@ -123,7 +124,7 @@ impl ProxyArgs {
             },
             rate: self.rate,
             burst: self.burst,
-            quota_tokens: NonZeroU64::new(self.quota_tokens),
+            quota,
             keys_path,
             stats_path,
             mock: self.mock,
@@ -151,6 +152,11 @@ impl ProxyArgs {
                 requests: self.log_requests,
             },
         })
+    }
+
+    /// The quota of keys that have none of their own.
+    pub(crate) fn quota(&self) -> Option<Quota> {
+        Quota::new(self.quota_tokens, Window::default())
     }
 
     /// The login of the Codex CLI.

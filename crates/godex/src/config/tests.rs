@@ -52,7 +52,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.cache_ttl.as_secs(), 6 * 3600);
     assert_eq!(config.rate.to_string(), "60/m");
     assert_eq!(config.burst.get(), 10);
-    assert_eq!(config.quota_tokens, None);
+    assert_eq!(config.quota, None);
     assert!(!config.logging.requests);
     assert_eq!(config.originator, "codex_cli_rs");
     assert!(config.user_agent.to_str().unwrap().starts_with("godex/"));
@@ -290,9 +290,9 @@ fn sizes_are_bytes_or_have_a_binary_unit() {
 fn a_heartbeat_of_zero_is_none_and_a_quota_of_zero_is_no_limit() {
     let config = settled(&["--heartbeat=0s", "--quota-tokens=0", "--cache-ttl=0s"]);
     assert_eq!(config.heartbeat, None);
-    assert_eq!(config.quota_tokens, None);
+    assert_eq!(config.quota, None);
     assert!(config.cache_ttl.is_zero());
-    assert_eq!(settled(&["--quota-tokens=7"]).quota_tokens.unwrap().get(), 7);
+    assert_eq!(settled(&["--quota-tokens=7"]).quota.unwrap().tokens.get(), 7);
 }
 
 #[test]

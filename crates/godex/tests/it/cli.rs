@@ -103,10 +103,10 @@ fn a_refusal_says_what_why_and_the_remedy() {
       help:  listen on loopback, --listen 127.0.0.1:39001, or require keys, --allow-any-key=false
     ");
     insta::assert_snapshot!(said(&["--allow-any-key", "false"], &[]), @r"
-    error: unexpected argument 'false' found
-      help:  Usage: godex proxy [OPTIONS]
+    error: unrecognized subcommand 'false'
+      help:  a switch has its value after an equals sign: --allow-any-key=false
+             Usage: godex proxy [OPTIONS] [COMMAND]
              For more information, try '--help'.
-             a switch takes its value after an equals sign: --allow-any-key=false
     ");
     insta::assert_snapshot!(said(&["--lisen", ":1"], &[]), @r"
     error: unexpected argument '--lisen' found
@@ -252,7 +252,7 @@ fn without_a_login_three_ways_to_one_are_shown() {
 }
 
 #[test]
-fn a_file_that_is_no_login_is_not_logged_in_either() {
+fn a_file_without_a_login_is_none() {
     let home = Home::empty();
     for text in ["", "{", "[]", "{}", r#"{"tokens":null}"#] {
         home.write(".codex/auth.json", text);
@@ -434,4 +434,54 @@ fn the_simulator_says_when_its_port_is_taken() {
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
     entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[test]
+fn the_key_file_is_named_before_or_after_the_subcommand_or_by_the_variable() {
+    let home = Home::empty();
+    let path = home.path().join("mine.json");
+    let path = path.to_str().unwrap();
+    let list = |arguments: &[&str], variables: &[(&str, &str)]| {
+        let ended = home.run(arguments, variables);
+        assert_eq!(ended.code, Some(0), "{arguments:?}: {}", ended.stderr);
+        ended.stdout.contains("laptop")
+    };
+    let elsewhere = [("GODEX_PROXY_KEYS_PATH", "/nowhere/keys.json")];
+    let add = ["proxy", "keys", "add", "--label=laptop", "--rate=30/m", "--keys-path", path];
+    assert_eq!(home.run(&add, &elsewhere).code, Some(0));
+    assert!(list(&["proxy", "keys", "list", "--keys-path", path], &elsewhere));
+    assert!(list(&["proxy", "keys", "--keys-path", path, "list"], &elsewhere));
+    assert!(list(&["proxy", "--keys-path", path, "keys", "list"], &elsewhere));
+    assert!(list(&["proxy", "keys", "list"], &[("GODEX_PROXY_KEYS_PATH", path)]));
+    assert!(!list(&["proxy", "keys", "list"], &[("GODEX_PROXY_KEYS_PATH", "")]));
+    assert!(!list(&["proxy", "keys", "list"], &[]));
+}
+
+#[test]
+fn a_managed_key_is_enough_to_serve_until_it_is_revoked() {
+    let home = Home::logged_in();
+    assert_eq!(home.run(&["proxy", "keys", "add", "--label=laptop"], &[]).code, Some(0));
+    let serving = home.serve(&["proxy", "--listen=:0"], &[]);
+    assert!(serving.banner.contains("managed keys"), "{}", serving.banner);
+    drop(serving);
+    assert_eq!(home.run(&["proxy", "keys", "revoke", "laptop", "--yes"], &[]).code, Some(0));
+    let ended = home.run(&["proxy", "--listen=:0"], &[]);
+    assert!(ended.stderr.starts_with("error: no API key is configured"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_damaged_key_file_is_an_error_of_configuration() {
+    let home = Home::logged_in();
+    home.write(".codex/proxy-keys.json", "{");
+    let ended = home.run(&["proxy", "--listen=:0", "--api-key=k"], &[]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("proxy-keys.json` is damaged"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n  help:  "), "{}", ended.stderr);
+}
+
+#[test]
+fn a_flag_of_the_proxy_is_not_ignored_by_a_subcommand() {
+    let ended = Home::empty().run(&["proxy", "--rate=5/m", "keys", "list"], &[]);
+    assert_eq!(ended.code, Some(REFUSED));
+    assert!(ended.stderr.starts_with("error: --rate is a flag of the proxy itself"));
 }

@@ -102,7 +102,7 @@ fn random() -> Result<String, Failure> {
     let bytes: [u8; 16] = clock::random().map_err(|error| {
         Failure::new(Exit::Failure, "the system has no randomness to give").cause(error.to_string())
     })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
 fn failed(what: &str, path: &Path, error: &io::Error) -> Failure {
