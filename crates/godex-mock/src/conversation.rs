@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(input: Value, prompt: &str, outputs: &[&str]) {
+    fn check(input: &Value, prompt: &str, outputs: &[&str]) {
         let turn = last_turn(input.as_array().unwrap());
         assert_eq!(turn.prompt, prompt);
         assert_eq!(turn.outputs, outputs);
@@ -132,16 +132,16 @@ mod tests {
         let user = |text: &str| json!({"role": "user", "content": text});
         let assistant = json!({"role": "assistant", "content": "yes"});
         let output = json!({"type": "function_call_output", "call_id": "c", "output": "42"});
-        check(json!([]), "", &[]);
-        check(json!([user("a")]), "a", &[]);
-        check(json!([user("a"), assistant, user("b")]), "b", &[]);
-        check(json!([user("a"), output]), "a", &["42"]);
-        check(json!([user("a"), user("<<<BEGIN_CONTEXT>>>")]), "a", &[]);
-        check(json!([user("a"), output, user("<<<BEGIN_CONTEXT>>>")]), "a", &["42"]);
-        check(json!([user("a"), output, user("b")]), "b", &[]);
-        check(json!([user("a"), assistant, output]), "a", &["42"]);
+        check(&json!([]), "", &[]);
+        check(&json!([user("a")]), "a", &[]);
+        check(&json!([user("a"), assistant, user("b")]), "b", &[]);
+        check(&json!([user("a"), output]), "a", &["42"]);
+        check(&json!([user("a"), user("<<<BEGIN_CONTEXT>>>")]), "a", &[]);
+        check(&json!([user("a"), output, user("<<<BEGIN_CONTEXT>>>")]), "a", &["42"]);
+        check(&json!([user("a"), output, user("b")]), "b", &[]);
+        check(&json!([user("a"), assistant, output]), "a", &["42"]);
         let parts = json!([{"type": "input_text", "text": "a"}, {"type": "input_image"}]);
-        check(json!([{"role": "user", "content": parts}]), "a\n[image]", &[]);
+        check(&json!([{"role": "user", "content": parts}]), "a\n[image]", &[]);
     }
 
     #[test]

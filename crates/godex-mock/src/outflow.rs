@@ -25,6 +25,8 @@ pub(crate) enum Step {
     Flush,
     /// Silence for ever.
     Hang,
+    /// Silence for ever after all was said.
+    Linger,
     /// An end of the body that looks regular to HTTP.
     Cut,
     /// A closed connection in the middle of the body.
@@ -99,7 +101,7 @@ impl Body for Outflow {
             }
             match self.steps.pop_front() {
                 Some(Step::Send(bytes)) => {
-                    if self.steps.is_empty() {
+                    if matches!(self.steps.front(), None | Some(Step::Linger)) {
                         self.end(Ending::Completed);
                     }
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -111,8 +113,8 @@ impl Body for Outflow {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Some(Step::Hang) => {
-                    self.steps.push_front(Step::Hang);
+                Some(step @ (Step::Hang | Step::Linger)) => {
+                    self.steps.push_front(step);
                     return Poll::Pending;
                 }
                 Some(Step::Cut) => {

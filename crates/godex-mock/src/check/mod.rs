@@ -3,10 +3,10 @@
 //! Every rule of the contract has its sentence here and its row in the tests. Where the live
 //! backend is known to be lenient or its answer is unknown, this is stricter on purpose.
 //!
-//! - [`headers`]: who calls, and with what.
-//! - [`fields`]: the top level of the body.
-//! - [`tools`]: tool definitions and the choice among them; [`schema`]: strict schemas.
-//! - [`input`]: items one by one; [`content`]: their parts; [`pairs`]: calls and outputs.
+//! - `headers`: who calls, and with what.
+//! - `fields`: the top level of the body.
+//! - `tools`: tool definitions and the choice among them; `schema`: strict schemas.
+//! - `input`: items one by one; `content`: their parts; `pairs`: calls and outputs.
 
 mod content;
 mod fields;

@@ -135,7 +135,7 @@ fn scripted(act: &Act, turn: &Turn, fields: &Map<String, Value>, number: u64) ->
         Act::Reset => partly(Finish::Break(Step::Reset)),
         Act::HangMid => partly(Finish::Break(Step::Hang)),
         Act::HangAfter => {
-            Plan { pieces: vec![message(quote(turn))], finish: Finish::CompletedThen(Step::Hang) }
+            Plan { pieces: vec![message(quote(turn))], finish: Finish::CompletedThen(Step::Linger) }
         }
         // These never get as far as a stream of events.
         Act::Empty
