@@ -10,6 +10,7 @@ pub(crate) struct Tool<'a> {
     /// The namespace the tool lives in.
     pub(crate) namespace: Option<&'a str>,
     pub(crate) parameters: Option<&'a Value>,
+    pub(crate) description: &'a str,
 }
 
 /// The end of the conversation.
@@ -53,7 +54,9 @@ fn collect<'a>(tools: Option<&'a Value>, namespace: Option<&'a str>, found: &mut
         if kind == "namespace" {
             collect(tool.get("tools"), Some(name), found);
         } else {
-            found.push(Tool { kind, name, namespace, parameters: tool.get("parameters") });
+            let parameters = tool.get("parameters");
+            let description = tool.get("description").and_then(Value::as_str).unwrap_or_default();
+            found.push(Tool { kind, name, namespace, parameters, description });
         }
     }
 }

@@ -225,7 +225,8 @@ fn scripted_calls(calls: &[script::Call], fields: &Map<String, Value>, number: u
     let calls = calls.iter().enumerate().map(|(index, scripted)| {
         let custom = matches!(scripted.body, script::Body::Input(_));
         let kind = if custom { "custom" } else { "function" };
-        let unknown = Tool { kind, name: &scripted.name, namespace: None, parameters: None };
+        let unknown =
+            Tool { kind, name: &scripted.name, namespace: None, parameters: None, description: "" };
         let known = offered.iter().find(|it| it.name == scripted.name);
         let tool = known.copied().unwrap_or(unknown);
         let body = match &scripted.body {
@@ -245,6 +246,10 @@ fn shell(command: &str, fields: &Map<String, Value>, number: u64) -> Piece {
         return message("Mock: this client offers no shell tool.".to_owned());
     };
     let body = match tool.kind {
+        // The Codex CLI's `exec` takes a program that calls the real tools.
+        "custom" if tool.description.contains("JavaScript") => {
+            format!("text(await tools.exec_command({{cmd: {}}}));", json!(command))
+        }
         "custom" => command.to_owned(),
         _ => shell_arguments(tool.parameters, command),
     };

@@ -235,6 +235,11 @@ async fn the_shell_of_any_client_is_found() {
         assert_eq!(item["name"], name);
         assert_eq!(item["arguments"], expected.to_string());
     }
+    let mut body = question("[[mock: shell ls \"x\"]]");
+    body["tools"] =
+        json!([{ "type": "custom", "name": "exec", "description": "Runs JavaScript." }]);
+    let item = stage.responses(&body).await.items()[0].clone();
+    assert_eq!(item["input"], r#"text(await tools.exec_command({cmd: "ls \"x\""}));"#);
     let text = stage.ask("[[mock: shell ls]]").await.text();
     assert_eq!(text, "Mock: this client offers no shell tool.");
 }
