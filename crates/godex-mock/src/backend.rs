@@ -181,22 +181,10 @@ impl Backend {
             }
         };
         let mut response = Response::new(Outflow::stream(steps, entry, fate));
-        let head = response.headers_mut();
         if !script.no_content_type {
-            insert(head, "content-type", "text/event-stream; charset=utf-8");
+            insert(response.headers_mut(), "content-type", "text/event-stream; charset=utf-8");
         }
-        insert(head, "cache-control", "no-cache");
-        insert(head, "x-request-id", &request_id(number));
-        insert(head, "cf-ray", &ray(number));
-        insert(head, "x-models-etag", &catalogue::document().etag);
-        insert(
-            head,
-            "openai-model",
-            fields.get("model").and_then(Value::as_str).unwrap_or_default(),
-        );
-        let state = headers::text(headers, "x-codex-turn-state").map(str::to_owned);
-        let state = state.unwrap_or_else(|| format!("{}{number:016x}", headers::TURN_STATE));
-        insert(head, "x-codex-turn-state", &state);
+        head(response.headers_mut(), headers, fields, number);
         Ok(self.with_limits(response, now))
     }
 
@@ -286,6 +274,18 @@ impl Backend {
         entry.accept();
         Refusal::json(StatusCode::OK, &self.limits.document(clock::unix_seconds()))
     }
+}
+
+/// The headers of every stream.
+fn head(head: &mut HeaderMap, request: &HeaderMap, fields: &Map<String, Value>, number: u64) {
+    insert(head, "cache-control", "no-cache");
+    insert(head, "x-request-id", &request_id(number));
+    insert(head, "cf-ray", &ray(number));
+    insert(head, "x-models-etag", &catalogue::document().etag);
+    insert(head, "openai-model", fields.get("model").and_then(Value::as_str).unwrap_or_default());
+    let state = headers::text(request, "x-codex-turn-state").map(str::to_owned);
+    let state = state.unwrap_or_else(|| format!("{}{number:016x}", headers::TURN_STATE));
+    insert(head, "x-codex-turn-state", &state);
 }
 
 /// Adds a header; what is no legal header is left out.
