@@ -24,8 +24,12 @@ use crate::store::keys::{Allowance, Key};
 const SHARDS: usize = 16;
 /// Tokens of `--allow-any-key` that one shard tells apart; all further ones share one bucket.
 const TOKENS_PER_SHARD: usize = 4096;
+/// The name of that bucket.
+const OTHERS: &str = "any_others";
 /// A shard looks for idle buckets when it has grown to this, and then to twice what it kept.
 const FIRST_SWEEP: usize = 256;
+/// A full shard looks for them no more often than this.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// One moment on both clocks: rates run on the first, quotas on the second.
 #[derive(Debug, Clone, Copy)]
@@ -107,6 +111,7 @@ pub(crate) struct Admission {
 struct Shard {
     accounts: HashMap<KeyId, Account>,
     sweep_at: usize,
+    swept: Option<Instant>,
 }
 
 struct Account {
@@ -134,7 +139,7 @@ impl Admission {
     pub(crate) fn restore(&self, spent: &HashMap<KeyId, Spent>, now: Now) {
         let Defaults { rate, burst, quota } = self.defaults;
         for (id, spent) in spent {
-            let mut shard = self.shard(id);
+            let mut shard = self.shard(self.place(id));
             shard.account(id, Limits { rate, burst, quota }, now).1.meter.restore(spent);
         }
     }
@@ -152,7 +157,8 @@ impl Admission {
     ) -> Result<Reservation, Denied> {
         let limits = self.limits(key);
         let Limits { rate, burst, quota } = limits;
-        let mut shard = self.shard(&key.id);
+        let place = self.place(&key.id);
+        let mut shard = self.shard(place);
         let (id, account) = shard.account(&key.id, limits, now);
         let taken = account.bucket.take(now.monotonic, rate, burst);
         let requests = match taken {
@@ -171,16 +177,16 @@ impl Admission {
         };
         let tokens = quota.map(|it| account.meter.balance(it, now.wall));
         let state = State { requests, tokens };
-        Ok(Reservation { admission: Arc::clone(self), id, held, open: true, state })
+        Ok(Reservation { admission: Arc::clone(self), place, id, held, open: true, state })
     }
 
     /// How `key` stands, without taking anything.
     pub(crate) fn state(&self, key: &Key, now: Now) -> State {
         let limits = self.limits(key);
         let Limits { rate, burst, quota } = limits;
-        let shard = self.shard(&key.id);
+        let shard = self.shard(self.place(&key.id));
         let new = Account::new(limits, now);
-        let account = shard.accounts.get(&key.id).unwrap_or(&new);
+        let account = shard.known(&key.id).unwrap_or(&new);
         State {
             requests: account.bucket.peek(now.monotonic, rate, burst),
             tokens: quota.map(|it| account.meter.balance(it, now.wall)),
@@ -200,11 +206,14 @@ impl Admission {
         }
     }
 
-    fn shard(&self, id: &KeyId) -> MutexGuard<'_, Shard> {
-        let place = self.hasher.hash_one(id) % SHARDS as u64;
+    fn place(&self, id: &KeyId) -> usize {
+        usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or(0)
+    }
+
+    fn shard(&self, place: usize) -> MutexGuard<'_, Shard> {
         let [first, ..] = &self.shards;
-        let shard = usize::try_from(place).ok().and_then(|it| self.shards.get(it));
-        shard.unwrap_or(first).lock().unwrap_or_else(PoisonError::into_inner)
+        let shard = self.shards.get(place).unwrap_or(first);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -213,17 +222,32 @@ impl Shard {
     fn account(&mut self, id: &KeyId, limits: Limits, now: Now) -> (KeyId, &mut Account) {
         let mut id = id.clone();
         if !self.accounts.contains_key(&id) {
-            if self.accounts.len() >= self.sweep_at {
-                self.accounts.retain(|id, it| !(id.is_token() && it.is_idle(now)));
-                self.sweep_at = FIRST_SWEEP.max(2 * self.accounts.len());
-            }
+            self.sweep(now);
             if id.is_token() && self.accounts.len() >= TOKENS_PER_SHARD {
-                id = KeyId::from("any_others");
+                id = KeyId::from(OTHERS);
             }
         }
         let account = self.accounts.entry(id.clone()).or_insert_with(|| Account::new(limits, now));
         account.has_quota = limits.quota.is_some();
         (id, account)
+    }
+
+    fn known(&self, id: &KeyId) -> Option<&Account> {
+        let full = id.is_token() && self.accounts.len() >= TOKENS_PER_SHARD;
+        let others = || self.accounts.get(OTHERS).filter(|_| full);
+        self.accounts.get(id).or_else(others)
+    }
+
+    /// Forgets idle tokens when there have become many.
+    fn sweep(&mut self, now: Now) {
+        let grown = self.accounts.len() >= self.sweep_at.max(FIRST_SWEEP);
+        let full = self.accounts.len() >= TOKENS_PER_SHARD;
+        let rested = |it| now.monotonic.saturating_duration_since(it) >= SWEEP_EVERY;
+        if grown || (full && self.swept.is_none_or(rested)) {
+            self.accounts.retain(|id, it| !(id.is_token() && it.is_idle(now)));
+            self.sweep_at = 2 * self.accounts.len();
+            self.swept = Some(now.monotonic);
+        }
     }
 }
 
@@ -242,6 +266,7 @@ impl Account {
 /// One admitted request. Dropped without being settled, it gives back the tokens it holds.
 pub(crate) struct Reservation {
     admission: Arc<Admission>,
+    place: usize,
     id: KeyId,
     held: u64,
     open: bool,
@@ -262,7 +287,7 @@ impl Reservation {
 
     fn close(&mut self, last: impl FnOnce(&mut Meter)) {
         if std::mem::take(&mut self.open)
-            && let Some(account) = self.admission.shard(&self.id).accounts.get_mut(&self.id)
+            && let Some(account) = self.admission.shard(self.place).accounts.get_mut(&self.id)
         {
             last(&mut account.meter);
         }

@@ -22,9 +22,10 @@ use crate::auth::{self, Login};
 use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
 use crate::logging;
+use crate::serve::{self, Parts};
 use crate::store::keys::{Keys, Others};
 use crate::tasks::Tasks;
-use crate::upstream::connect::{self, HttpClient};
+use crate::upstream::connect;
 
 /// `godex proxy`.
 #[derive(Debug, clap::Args)]
@@ -162,7 +163,7 @@ async fn start(
         // Whether it is sent or dropped, it means: stop.
         let _ = stopped.await;
     };
-    let serving = serve(config, parts, tasks, listener, shutdown);
+    let serving = serve(config, parts, listener, shutdown);
     tokio::pin!(serving);
     tokio::select! {
         outcome = &mut serving => return outcome,
@@ -178,13 +179,6 @@ async fn start(
     }
 }
 
-/// What is opened before the listener.
-struct Parts {
-    http: HttpClient,
-    login: Login,
-    keys: Arc<Keys>,
-}
-
 /// Opens what serving needs.
 fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
     let http = connect::client(config.connect_timeout);
@@ -198,7 +192,7 @@ fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
     let login =
         Login::open(settings, http.clone(), tasks.clone()).map_err(|error| no_login(&error))?;
     let keys = open_keys(config)?;
-    Ok(Parts { http, login, keys })
+    Ok(Parts { http, login, keys, tasks: tasks.clone() })
 }
 
 /// The three ways to a login.
@@ -281,13 +275,10 @@ fn announce(
 async fn serve(
     config: Config,
     parts: Parts,
-    tasks: Tasks,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    let Parts { http, login, keys } = parts;
-    let _ = (config, http, login, keys, listener);
-    shutdown.await;
-    tasks.ended().await;
-    Ok(())
+    serve::run(config, parts, listener, shutdown).await.map_err(|error| {
+        Failure::new(Exit::Failure, "cannot serve").cause(error.to_string())
+    })
 }

@@ -158,6 +158,18 @@ fn idle_tokens_are_forgotten_and_busy_ones_share_when_there_are_too_many() {
 }
 
 #[test]
+fn tokens_that_share_an_account_settle_on_it() {
+    let (admission, now) = (Admission::new(defaults(1000, 100)), now());
+    let token = |number: u32| key(&format!("any_{number:08x}"));
+    let fill = |number: u32| admission.admit(&token(number), 1, now);
+    let held: Vec<_> = (0..100_000).filter_map(|it| fill(it).ok()).collect();
+    drop(held);
+    let reserved =
+        |it: &Mutex<Shard>| it.lock().unwrap().accounts.values().any(|it| it.meter.is_held());
+    assert!(!admission.shards.iter().any(reserved), "everything was given back");
+}
+
+#[test]
 fn an_answer_describes_the_limits() {
     let (admission, now, key) = (Admission::new(defaults(10, 1000)), now(), key("key_1"));
     let reservation = admission.admit(&key, 100, now).unwrap();

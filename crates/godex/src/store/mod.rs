@@ -6,3 +6,5 @@ pub(crate) mod file;
 pub(crate) mod keys;
 /// The usage log.
 pub(crate) mod ledger;
+/// The secret that session names are made with.
+pub(crate) mod secret;

@@ -239,6 +239,7 @@ impl Records {
         let damaged = |why: String| Error::Damaged { path: path.to_owned(), why };
         /// Only the version, so that a newer file is not called damaged.
         #[derive(Deserialize)]
+        #[serde(expecting = "an object with a version and keys")]
         struct Version {
             version: u64,
         }

@@ -235,7 +235,7 @@ fn a_damaged_file_is_refused_with_its_path_and_the_reason() {
     let file = |keys: &[String]| format!(r#"{{"version":1,"keys":[{}]}}"#, keys.join(","));
     for (text, why) in [
         (String::new(), "EOF"),
-        ("[]".to_owned(), "invalid type"),
+        ("[]".to_owned(), "an object with a version and keys"),
         ("{\"keys\":[]}".to_owned(), "missing field `version`"),
         (file(&[key("key_1", &one, r#","rate":"60/d""#)]), "`60/d` is not a rate"),
         (file(&[key("key_1", &one, r#","rate":"0/m""#)]), "`0/m` is not a rate"),

@@ -12,7 +12,6 @@ use std::path::Path;
 use godex_core::key::{KeyHash, KeyId};
 use godex_core::policy::quota::Spent;
 use godex_core::usage::Line;
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::read::Source;

@@ -1,0 +1,53 @@
+//! Who calls: the key in the head of a request, before anything of its body is read.
+
+use std::sync::Arc;
+
+use godex_core::key::KeyHash;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+use super::error::ApiError;
+use super::state::App;
+use crate::limits;
+use crate::store::keys::Key;
+
+/// The key a request presents.
+///
+/// # Errors
+///
+/// When it presents none, or none that opens the door. Unknown, revoked and expired keys get
+/// the same answer.
+pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiError> {
+    let presented = presented(headers).ok_or(ApiError::NoKey)?;
+    app.keys.resolve(&KeyHash::of(presented), limits::wall()).ok_or(ApiError::WrongKey)
+}
+
+/// `Authorization: Bearer`, in any case, else `x-api-key`.
+fn presented(headers: &HeaderMap) -> Option<&str> {
+    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+        let (scheme, key) = value.trim_start().split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let plain = || headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
+    bearer.or_else(plain).filter(|key| !key.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_presented_as_bearer_in_any_case_or_as_x_api_key() {
+        #[track_caller]
+        fn check(name: &'static str, value: &str, expected: Option<&str>) {
+            let headers = HeaderMap::from_iter([(name.parse().unwrap(), value.parse().unwrap())]);
+            assert_eq!(presented(&headers), expected);
+        }
+        check("authorization", "Bearer k", Some("k"));
+        check("authorization", "bEARER   k ", Some("k"));
+        check("authorization", "Basic k", None);
+        check("authorization", "k", None);
+        check("authorization", "Bearer ", None);
+        check("x-api-key", "k", Some("k"));
+    }
+}

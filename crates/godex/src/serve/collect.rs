@@ -1,0 +1,88 @@
+//! An answer in one piece: the backend only streams, so its events are gathered first.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use godex_core::codex::fault::{Break, Fault};
+use godex_core::json::Object;
+use godex_core::responses::event::{Event, Kind, ResponseEvent};
+use godex_core::sse::Frame;
+use godex_core::tap::End;
+use godex_core::translate::completion_from_responses::completion;
+use http_body_util::BodyExt;
+
+use super::error::ApiError;
+use super::face::Face;
+use super::watch::Watch;
+use crate::upstream::handshake::Opened;
+
+/// Gathers an answer and writes it as the client expects it.
+///
+/// # Errors
+///
+/// When the answer fails or breaks off.
+pub(super) async fn collect(opened: Opened, face: &Face, watch: &mut Watch, idle: Duration) -> Result<Bytes, Fault> {
+    let Opened { mut held, mut decoder, mut body, .. } = opened;
+    loop {
+        loop {
+            let frame = match held.pop_front() {
+                Some(frame) => Some(frame),
+                None => decoder.next_frame().map_err(|_| Fault::Broken(Break::TooLong))?,
+            };
+            let Some(frame) = frame else { break };
+            if let Some(answer) = take(&frame, face, watch)? {
+                return Ok(answer);
+            }
+        }
+        match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => return Err(Fault::Broken(Break::Idle)),
+            Ok(Some(Ok(data))) => decoder.push(data.into_data().unwrap_or_default()),
+            Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
+            Ok(None) => {
+                let last = decoder.finish().map_err(|_| Fault::Broken(Break::TooLong))?;
+                let answer = last.and_then(|frame| take(&frame, face, watch).transpose()).transpose()?;
+                return answer.ok_or(Fault::Broken(Break::Cut));
+            }
+        }
+    }
+}
+
+/// Takes one frame; the whole answer if it was the last.
+fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
+    let Some(event) = Event::of(frame) else { return Ok(None) };
+    if matches!(event.kind, Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta) {
+        watch.tap.output.push(&event);
+        return Ok(None);
+    }
+    watch.see(&event);
+    match &watch.tap.end {
+        None => Ok(None),
+        Some(End::Failed(fault)) => Err(fault.clone()),
+        Some(End::Completed | End::Incomplete) => match whole(&event, face, watch) {
+            Some(answer) => Ok(Some(answer)),
+            None => Err(Fault::Broken(Break::Cut)),
+        },
+    }
+}
+
+fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
+    let response = Object::of(event.read::<ResponseEvent<'_>>()?.response)?;
+    let text = match face {
+        Face::Responses(face) => face.patches().apply(&response, watch.tap.output.json().as_deref()),
+        Face::Chat(look, _) => {
+            let mut items = watch.tap.output.items();
+            if items.is_empty() {
+                let listed = response.some("output").and_then(godex_core::json::list).unwrap_or_default();
+                items = listed.into_iter().map(|item| item.get().to_owned()).collect();
+            }
+            completion(event.kind, &response, &items, look)
+        }
+    };
+    Some(text.into())
+}
+
+/// An answer that cannot be given any more becomes its error.
+pub(super) fn failed(watch: &mut Watch, fault: Fault) -> ApiError {
+    watch.broke(&fault);
+    ApiError::from(fault)
+}

@@ -1,0 +1,135 @@
+//! The record of one request: written exactly once, when its answer ends, or when it is
+//! dropped because the client left.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use godex_core::usage::{Line, Usage};
+
+use super::state::App;
+use crate::clock;
+use crate::limits::{self, Reservation};
+use crate::logging;
+use crate::store::keys::Key;
+
+/// What a client that left gets in the log: nginx's number for it.
+const CLIENT_GONE: u16 = 499;
+
+/// Writes its record when finished or dropped.
+pub(super) struct Entry {
+    app: Arc<App>,
+    key: Arc<Key>,
+    reservation: Option<Reservation>,
+    started: Instant,
+    first_byte: Option<Instant>,
+    written: bool,
+    /// What the client calls this request.
+    pub(super) request_id: String,
+    /// The path.
+    pub(super) path: &'static str,
+    /// The model the client asked for.
+    pub(super) model: String,
+    /// Whether the answer is a stream.
+    pub(super) stream: bool,
+    /// The session, hashed.
+    pub(super) session: String,
+    /// The backend's id of the response.
+    pub(super) upstream_id: String,
+    /// What is known of the cost.
+    pub(super) usage: Usage,
+}
+
+impl Entry {
+    /// Opens the record of a request.
+    pub(super) fn open(app: Arc<App>, key: Arc<Key>, request_id: String, path: &'static str) -> Self {
+        Self {
+            app,
+            key,
+            reservation: None,
+            started: clock::monotonic(),
+            first_byte: None,
+            written: false,
+            request_id,
+            path,
+            model: String::new(),
+            stream: false,
+            session: String::new(),
+            upstream_id: String::new(),
+            usage: Usage::default(),
+        }
+    }
+
+    /// Ties the tokens held for the request to its record.
+    pub(super) fn hold(&mut self, reservation: Reservation) {
+        self.reservation = Some(reservation);
+    }
+
+    /// The first byte of the answer goes out.
+    pub(super) fn begin(&mut self) {
+        if self.first_byte.is_none() {
+            self.first_byte = Some(clock::monotonic());
+        }
+    }
+
+    /// Writes the record. Only the first call counts.
+    pub(super) fn finish(&mut self, status: u16) {
+        if std::mem::replace(&mut self.written, true) {
+            return;
+        }
+        let now = limits::wall();
+        if let Some(reservation) = &mut self.reservation {
+            reservation.settle(&self.usage, now);
+        }
+        let ended = clock::monotonic();
+        let millis = |until: Instant| u64::try_from(until.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
+        let line = Line {
+            ts: now,
+            request_id: self.request_id.as_str().into(),
+            key_id: self.key.id.as_str().into(),
+            label: self.key.label.as_ref().into(),
+            path: self.path.into(),
+            model: self.model.as_str().into(),
+            status,
+            stream: self.stream,
+            prompt_tokens: self.usage.input,
+            completion_tokens: self.usage.output,
+            total_tokens: self.usage.total,
+            cached_tokens: self.usage.cached,
+            reasoning_tokens: self.usage.reasoning,
+            duration_ms: millis(ended),
+            ttft_ms: self.first_byte.map(millis),
+            upstream_id: self.upstream_id.as_str().into(),
+            session: self.session.as_str().into(),
+        };
+        self.app.ledger.record(&line);
+        if self.app.log_requests {
+            log(&line);
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.finish(CLIENT_GONE);
+    }
+}
+
+fn log(line: &Line<'_>) {
+    let model: String = line.model.chars().filter(|c| !c.is_control()).take(64).collect();
+    tracing::info!(
+        target: logging::REQUESTS,
+        request_id = %line.request_id,
+        key.id = %line.key_id,
+        path = %line.path,
+        model = %model,
+        status = line.status,
+        stream = line.stream,
+        input_tokens = line.prompt_tokens,
+        cached_tokens = line.cached_tokens,
+        output_tokens = line.completion_tokens,
+        ttft_ms = line.ttft_ms,
+        duration_ms = line.duration_ms,
+        upstream_id = %line.upstream_id,
+        "{} {model} for {}: {}", line.path, line.key_id, line.status
+    );
+}

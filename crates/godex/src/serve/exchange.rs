@@ -1,0 +1,253 @@
+//! One request for a response, whichever endpoint it came in by: admitted, read, completed
+//! from memory, sent, answered. Handlers connect; the rules are elsewhere.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use godex_core::codex::catalogue::Chosen;
+use godex_core::codex::draft::{Ask, Dialect, Draft};
+use godex_core::codex::outgoing::Settled;
+use godex_core::codex::pairs;
+use godex_core::identity::{Name, Source, is_uuid};
+use godex_core::policy::quota;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, request};
+use hyper::body::Incoming;
+
+use super::answer::{self, AnswerBody};
+use super::entry::Entry;
+use super::error::ApiError;
+use super::face::Face;
+use super::relay::{Opening, Relay};
+use super::state::App;
+use super::watch::Watch;
+use super::{body, collect, passed};
+use crate::clock;
+use crate::limits::{Now, headers, wall};
+use crate::store::keys::Key;
+use crate::upstream::backend::SESSION_ID;
+use crate::upstream::open::{Answer, Ready};
+
+/// A request that was let in.
+pub(super) struct Exchange {
+    pub(super) app: Arc<App>,
+    pub(super) key: Arc<Key>,
+    pub(super) peer: IpAddr,
+    pub(super) entry: Entry,
+    /// Headers the answer carries whatever becomes of it.
+    pub(super) extra: HeaderMap,
+}
+
+/// What is sent, and how its answer shows.
+pub(super) struct Prepared {
+    ready: Ready,
+    face: Face,
+    session: Name,
+    stream: bool,
+    dropped: Vec<String>,
+    stood_in: Option<String>,
+}
+
+impl Exchange {
+    /// Reads the body and takes one request of the key's rate and quota for it.
+    ///
+    /// # Errors
+    ///
+    /// When the body cannot be read or a limit is in the way.
+    pub(super) async fn receive(&mut self, parts: &request::Parts, incoming: Incoming) -> Result<bytes::Bytes, ApiError> {
+        let body = body::read(&parts.headers, incoming, self.app.max_body).await?;
+        let now = Now::read();
+        let estimate = quota::estimate(body.len() as u64, None);
+        let admitted = self.app.admission.admit(&self.key, estimate, now);
+        let reservation = admitted.map_err(|denied| ApiError::Denied(Box::new(denied)))?;
+        headers::describe(reservation.state(), now.wall, &mut self.extra);
+        self.entry.hold(reservation);
+        Ok(body)
+    }
+
+    /// Settles all that the request left open.
+    ///
+    /// # Errors
+    ///
+    /// When the model is not served, or not to this key.
+    pub(super) async fn prepare(
+        &mut self,
+        ask: Ask,
+        mut draft: Draft<'_>,
+        head: &HeaderMap,
+        face: impl FnOnce(Ask, &Chosen, Dialect) -> Face,
+    ) -> Result<Prepared, ApiError> {
+        let chosen = self.choose(&ask).await?;
+        self.entry.model.clone_from(&chosen.shown);
+        self.entry.stream = ask.stream;
+        let session = self.session(&ask, head);
+        session.as_str().clone_into(&mut self.entry.session);
+
+        let (remembered, conversation) = self.remember(&mut draft, &ask, &session, head);
+        let cache_key = match &ask.cache_key {
+            Some(key) if draft.dialect == Dialect::Codex && is_uuid(key) => key.as_str(),
+            _ => conversation.as_str(),
+        };
+        let outgoing = draft.prepare(Settled {
+            model: &chosen.upstream,
+            effort: chosen.effort.as_deref(),
+            cache_key,
+            remembered: remembered.as_deref(),
+            fallback: &self.app.instructions,
+        });
+        let mut to_backend = passed::upstream(head, draft.dialect);
+        if !to_backend.contains_key(SESSION_ID)
+            && let Ok(value) = HeaderValue::from_str(cache_key)
+        {
+            to_backend.insert(SESSION_ID, value);
+        }
+        let stand_in = (chosen.upstream == self.app.names.default && !self.app.models.current().known())
+            .then(|| self.app.models.current().first().map(str::to_owned))
+            .flatten();
+        let stream = ask.stream;
+        Ok(Prepared {
+            ready: Ready { outgoing, headers: to_backend, stand_in },
+            face: face(ask, &chosen, draft.dialect),
+            session,
+            stream,
+            dropped: draft.dropped,
+            stood_in: chosen.stand_in.then_some(chosen.upstream),
+        })
+    }
+
+    async fn choose(&self, ask: &Ask) -> Result<Chosen, ApiError> {
+        let (app, asked) = (&self.app, ask.model.as_deref());
+        let mut catalogue = app.models.current();
+        if !catalogue.known() && !asked.is_some_and(|model| catalogue.has(model)) {
+            catalogue = app.models.settled().await;
+        }
+        let chosen = catalogue.choose(&app.names, asked).map_err(ApiError::NoModel)?;
+        if !self.key.allows(&chosen.shown) && !self.key.allows(&chosen.upstream) {
+            return Err(ApiError::ModelNotAllowed(chosen.shown));
+        }
+        Ok(chosen)
+    }
+
+    /// The session of the request, by the mission's order and what clients of today send.
+    fn session(&self, ask: &Ask, head: &HeaderMap) -> Name {
+        let remote = self.peer.to_canonical().to_string();
+        let user = ask.user.as_deref().filter(|it| !it.is_empty()).map(Source::User);
+        let source = user
+            .or_else(|| passed::openclaw_session(head).map(Source::OpenClaw))
+            .or_else(|| passed::session(head).map(Source::Header))
+            .or_else(|| ask.cache_key.as_deref().filter(|it| !it.is_empty()).map(Source::CacheKey))
+            .unwrap_or(Source::Remote(&remote));
+        self.app.namer.session(&self.key.id, source)
+    }
+
+    /// Completes the draft from memory and files what it brings. Returns the instructions to
+    /// use when it has none, and the conversation it belongs to.
+    fn remember(
+        &self,
+        draft: &mut Draft<'_>,
+        ask: &Ask,
+        session: &Name,
+        head: &HeaderMap,
+    ) -> (Option<Arc<str>>, Name) {
+        let key = &self.key.id;
+        let opening = draft.opening();
+        let named = ask.cache_key.as_deref().or_else(|| passed::session(head)).filter(|it| !it.is_empty());
+        let missing = pairs::missing_calls(&draft.items);
+        let own: Option<Arc<str>> = draft.own_instructions().map(|text| text.as_ref().into());
+        let now = clock::monotonic();
+
+        let mut memory = self.app.memory();
+        let recalled = memory.recall(key, session, &missing, now);
+        let conversation = match (named, recalled.conversation) {
+            (Some(name), _) => self.app.namer.named_conversation(key, name),
+            (None, Some(last)) if opening.is_empty() => last,
+            (None, _) => self.app.namer.conversation(session, &opening),
+        };
+        let remembered = match &own {
+            Some(own) => {
+                memory.keep_instructions(key, session, own, now);
+                memory.keep_instructions(key, &conversation, own, now);
+                None
+            }
+            None => memory.recall(key, &conversation, &[], now).instructions.or(recalled.instructions),
+        };
+        memory.keep_conversation(key, session, &conversation, now);
+        drop(memory);
+
+        // The Codex CLI keeps its own history; a call of its may have several outputs.
+        if draft.dialect == Dialect::Codex && missing.is_empty() {
+            return (remembered, conversation);
+        }
+        let (items, orphans) = pairs::repair(std::mem::take(&mut draft.items), &recalled.calls);
+        draft.items = items;
+        if orphans {
+            tracing::warn!(
+                request_id = %self.entry.request_id,
+                "a tool output came without its call, which is not in the session either: it is passed on as text"
+            );
+        }
+        (remembered, conversation)
+    }
+
+    /// Answers, with what comes back or with what stands in the way.
+    pub(super) async fn finish(mut self, prepared: Result<Prepared, ApiError>) -> Response<AnswerBody> {
+        let extra = std::mem::take(&mut self.extra);
+        let outcome = match prepared {
+            Ok(prepared) => self.send(prepared).await,
+            Err(error) => {
+                self.entry.finish(error.look().status);
+                Err(error)
+            }
+        };
+        let mut response = outcome.unwrap_or_else(ApiError::into_response);
+        response.headers_mut().extend(extra);
+        response
+    }
+
+    /// Sends the request.
+    async fn send(self, prepared: Prepared) -> Result<Response<AnswerBody>, ApiError> {
+        let Self { app, key, mut entry, .. } = self;
+        let Prepared { ready, face, session, stream, mut dropped, mut stood_in } = prepared;
+        let opener = Arc::clone(&app.opener);
+        let mut opening: Opening = Box::pin(async move { opener.open(ready).await });
+        let opened = match app.heartbeat.filter(|_| stream) {
+            Some(heartbeat) => tokio::time::timeout(heartbeat, &mut opening).await.ok(),
+            None => Some(opening.as_mut().await),
+        };
+        let key_id = key.id.clone();
+        let mut response = match opened {
+            None => answer::stream(Relay::opening(opening, face, Watch::new(app, entry, key_id, session))),
+            Some(Err(problem)) => {
+                let error = ApiError::from(problem);
+                entry.finish(error.look().status);
+                return Err(error);
+            }
+            Some(Ok(Answer { opened, dropped: more, stood_in: other })) => {
+                drop(opening);
+                dropped.extend(more);
+                stood_in = other.or(stood_in);
+                let from_backend = opened.headers.clone();
+                let idle = app.idle;
+                let mut watch = Watch::new(app, entry, key_id, session);
+                let mut response = if stream {
+                    answer::stream(Relay::flowing(opened, face, watch))
+                } else {
+                    let answer = collect::collect(opened, &face, &mut watch, idle).await;
+                    answer::json(StatusCode::OK, answer.map_err(|fault| collect::failed(&mut watch, fault))?)
+                };
+                passed::downstream(&from_backend, response.headers_mut());
+                response
+            }
+        };
+        let to_client = response.headers_mut();
+        answer::name_dropped(to_client, &dropped);
+        if let Some(model) = stood_in {
+            answer::set(to_client, answer::MODEL, &model);
+        }
+        Ok(response)
+    }
+}
+
+/// Headers that say how the key stands, for answers that are no exchange.
+pub(super) fn standing(app: &App, key: &Key, to: &mut HeaderMap) {
+    headers::describe(&app.admission.state(key, Now::read()), wall(), to);
+}

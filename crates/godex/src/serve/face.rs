@@ -1,0 +1,227 @@
+//! The same answer for two kinds of clients: what each of them sees of an event, of a failure
+//! and of silence.
+
+use bytes::Bytes;
+use godex_core::codex::draft::Dialect;
+use godex_core::json::{self, Object, Writer};
+use godex_core::responses::event::{self, Event, Kind};
+use godex_core::responses::response::{self, Patches};
+use godex_core::sse::Frame;
+use godex_core::tap::Tap;
+use godex_core::translate::chat_from_responses::{ChatStream, Look};
+
+use super::error;
+
+/// A sign of life that every SSE reader skips.
+const COMMENT: &[u8] = b": keep-alive\n\n";
+
+/// What a client sees.
+pub(super) enum Face {
+    /// `/v1/responses`: the backend's own events.
+    Responses(ResponsesFace),
+    /// `/v1/chat/completions`.
+    Chat(Box<Look>, Box<ChatStream>),
+}
+
+/// What a client of `/v1/responses` sees.
+pub(super) struct ResponsesFace {
+    patches: Patches,
+    dialect: Dialect,
+    /// Events passed on so far: the sequence number of the next one.
+    passed: u64,
+    /// An event was left out or added, so that numbers have to be written anew.
+    renumber: bool,
+    /// The last response that an event showed, as the client saw it.
+    snapshot: Option<String>,
+}
+
+/// Bytes for the client: one frame as it came, or several written anew.
+#[derive(Default)]
+pub(super) struct Out {
+    verbatim: Option<Bytes>,
+    written: Vec<u8>,
+}
+
+impl Out {
+    fn pass(&mut self, frame: &Bytes) {
+        if self.verbatim.is_none() && self.written.is_empty() {
+            self.verbatim = Some(frame.clone());
+        } else {
+            self.bytes().extend_from_slice(frame);
+        }
+    }
+
+    /// The buffer to write to.
+    pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        if let Some(first) = self.verbatim.take() {
+            self.written.extend_from_slice(&first);
+        }
+        &mut self.written
+    }
+
+    /// Everything so far.
+    pub(super) fn take(&mut self) -> Option<Bytes> {
+        if let Some(frame) = self.verbatim.take() {
+            return Some(frame);
+        }
+        (!self.written.is_empty()).then(|| std::mem::take(&mut self.written).into())
+    }
+
+    /// How much there is, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.verbatim.as_ref().map_or(self.written.len(), Bytes::len)
+    }
+}
+
+impl Face {
+    /// The face of `/v1/responses`.
+    pub(super) fn responses(patches: Patches, dialect: Dialect) -> Self {
+        Self::Responses(ResponsesFace { patches, dialect, passed: 0, renumber: false, snapshot: None })
+    }
+
+    /// The face of `/v1/chat/completions`.
+    pub(super) fn chat(look: Look) -> Self {
+        Self::Chat(Box::new(look.clone()), Box::new(ChatStream::new(look)))
+    }
+
+    /// Shows one event that the tap has seen already. Failures are shown by [`Face::fail`].
+    pub(super) fn show(&mut self, frame: &Frame, event: &Event<'_>, tap: &Tap, out: &mut Out) {
+        match self {
+            Self::Responses(face) => face.show(frame, event, tap, out),
+            Self::Chat(_, stream) => stream.push(event, out.bytes()),
+        }
+    }
+
+    /// Ends the stream with an error, in the one form that every SDK raises.
+    pub(super) fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
+        match self {
+            Self::Responses(face) => face.fail(look, event, out),
+            Self::Chat(_, stream) => stream.fail(&look.json(), out.bytes()),
+        }
+    }
+
+    /// A sign of life. Comments do not count for the Codex CLI: it gets the state again.
+    pub(super) fn breathe(&mut self, tap: &Tap, out: &mut Out) {
+        match self {
+            Self::Responses(face) if face.dialect == Dialect::Codex && face.snapshot.is_some() => face.repeat(tap, out),
+            Self::Responses(_) | Self::Chat(..) => out.bytes().extend_from_slice(COMMENT),
+        }
+    }
+}
+
+impl ResponsesFace {
+    fn show(&mut self, frame: &Frame, event: &Event<'_>, tap: &Tap, out: &mut Out) {
+        if self.dialect == Dialect::Standard && !event.kind.is_public() {
+            self.renumber |= event.sequence_number().is_some();
+            return;
+        }
+        let output = match event.kind {
+            Kind::Completed | Kind::Incomplete => tap.output.json(),
+            Kind::Created | Kind::InProgress => None,
+            Kind::Failed
+            | Kind::Error
+            | Kind::ItemAdded
+            | Kind::ItemDone
+            | Kind::TextDelta
+            | Kind::TextDone
+            | Kind::RefusalDelta
+            | Kind::RefusalDone
+            | Kind::ArgumentsDelta
+            | Kind::ArgumentsDone
+            | Kind::SummaryPartAdded
+            | Kind::ReasoningDelta
+            | Kind::Codex
+            | Kind::Idle
+            | Kind::Other => return self.relay(frame, event, out),
+        };
+        let Some(text) = self.patches.event(event.text, output.as_deref()) else {
+            return self.relay(frame, event, out);
+        };
+        if !event.kind.is_terminal() {
+            let response = Object::of_text(&text).and_then(|it| it.get("response"));
+            self.snapshot = response.map(|it| it.get().to_owned());
+        }
+        self.write(&name_of(frame, event), &text, out);
+    }
+
+    /// Passes an event on as it came, unless numbers have shifted or its framing is odd.
+    fn relay(&mut self, frame: &Frame, event: &Event<'_>, out: &mut Out) {
+        match frame.verbatim().filter(|_| !self.renumber) {
+            Some(raw) => {
+                out.pass(raw);
+                if event.kind.is_public() {
+                    self.passed += 1;
+                }
+            }
+            None => self.write(&name_of(frame, event), event.text, out),
+        }
+    }
+
+    fn write(&mut self, name: &str, text: &str, out: &mut Out) {
+        let renumbered = if self.renumber { event::renumbered(text, self.passed) } else { None };
+        let text = renumbered.as_deref().unwrap_or(text);
+        if Kind::of(name).is_public() {
+            self.passed += 1;
+        }
+        let out = out.bytes();
+        out.extend_from_slice(b"event: ");
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"\ndata: ");
+        for byte in text.bytes() {
+            // A JSON text may be broken into lines; an event's data may not.
+            out.push(if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+        }
+        out.extend_from_slice(b"\n\n");
+    }
+
+    fn repeat(&mut self, tap: &Tap, out: &mut Out) {
+        let Some(snapshot) = &self.snapshot else { return };
+        let output = tap.output.json();
+        let response = Object::of_text(snapshot).map(|object| self.patches.apply(&object, output.as_deref()));
+        let mut writer = Writer::new(snapshot.len() + 128);
+        writer.string("type", "response.in_progress");
+        writer.raw("response", response.as_deref().unwrap_or(snapshot));
+        writer.raw("sequence_number", &self.passed.to_string());
+        let text = writer.finish_text();
+        self.write("response.in_progress", &text, out);
+        self.renumber = true;
+    }
+
+    /// `response.failed` for those who look at the response, then `error`, which the SDKs
+    /// raise; the object satisfies readers of the flat and of the nested form.
+    fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
+        let code = look.code.as_deref().unwrap_or(look.kind);
+        let told = event.filter(|event| event.kind == Kind::Failed).and_then(|event| self.patches.event(event.text, None));
+        let failed = told.unwrap_or_else(|| {
+            let mut writer = Writer::new(1024);
+            writer.string("type", "response.failed");
+            writer.raw("response", &response::failed(self.snapshot.as_deref(), code, &look.message));
+            writer.raw("sequence_number", &self.passed.to_string());
+            writer.finish_text()
+        });
+        self.write("response.failed", &failed, out);
+        let param = look.param.as_deref().map_or_else(|| "null".to_owned(), json::quote);
+        let mut writer = Writer::new(512);
+        writer.string("type", "error");
+        writer.raw("sequence_number", &self.passed.to_string());
+        writer.string("code", code);
+        writer.string("message", &look.message);
+        writer.raw("param", &param);
+        writer.raw("error", &look.json());
+        let text = writer.finish_text();
+        self.write("error", &text, out);
+    }
+
+    /// What this client must see in place of what the backend says.
+    pub(super) fn patches(&self) -> &Patches {
+        &self.patches
+    }
+}
+
+/// The event's name, from its data where the stream gave none.
+fn name_of<'f>(frame: &'f Frame, event: &Event<'f>) -> std::borrow::Cow<'f, str> {
+    match frame.event() {
+        "" => Object::of_text(event.text).and_then(|it| it.string("type")).unwrap_or_default(),
+        name => name.into(),
+    }
+}

@@ -1,0 +1,104 @@
+//! Headers that are not ours: the few of the Codex CLI that go to the backend untouched, and
+//! the few of the backend that come back. Source: `docs/wire.md#headers`.
+
+use godex_core::codex::draft::Dialect;
+use http::{HeaderMap, HeaderName};
+
+const LITE: &str = "x-openai-internal-codex-responses-lite";
+
+/// What the Codex CLI tells the backend.
+const FROM_CODEX: &[&str] = &[
+    LITE,
+    "x-codex-turn-state",
+    "x-codex-turn-metadata",
+    "x-codex-beta-features",
+    "x-codex-window-id",
+    "x-client-request-id",
+    "thread-id",
+    "session-id",
+];
+
+/// What the backend tells about itself, besides everything that begins with `x-codex-`.
+const TO_CLIENT: &[&str] = &["x-models-etag", "openai-model"];
+
+/// Names of sessions that clients send as headers, in the order of preference.
+const SESSIONS: &[&str] = &["session-id", "session_id", "x-session-id", "x-session-affinity"];
+
+/// Who speaks. The Codex CLI says so in `originator` and `user-agent`, whatever it is asked to
+/// do, and marks its own dialect by a header.
+pub(super) fn dialect(headers: &HeaderMap) -> Dialect {
+    let codex = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"codex"));
+    if headers.contains_key(LITE) || codex("originator") || codex("user-agent") {
+        Dialect::Codex
+    } else {
+        Dialect::Standard
+    }
+}
+
+/// The headers that go to the backend.
+pub(super) fn upstream(headers: &HeaderMap, dialect: Dialect) -> HeaderMap {
+    let mut passed = HeaderMap::new();
+    if dialect == Dialect::Codex {
+        for name in FROM_CODEX {
+            if let Some(value) = headers.get(*name) {
+                passed.insert(HeaderName::from_static(name), value.clone());
+            }
+        }
+    }
+    passed
+}
+
+/// Adds the headers that come back.
+pub(super) fn downstream(from: &HeaderMap, to: &mut HeaderMap) {
+    for (name, value) in from {
+        if name.as_str().starts_with("x-codex-") || TO_CLIENT.contains(&name.as_str()) {
+            to.append(name, value.clone());
+        }
+    }
+}
+
+/// The session a client names in a header of the mission's.
+pub(super) fn openclaw_session(headers: &HeaderMap) -> Option<&str> {
+    text(headers, "x-openclaw-session-key")
+}
+
+/// The session a client names in a header of its own.
+pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
+    SESSIONS.iter().find_map(|name| text(headers, name))
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|it| !it.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
+        list.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+    }
+
+    #[test]
+    fn the_codex_cli_is_known_by_its_headers() {
+        assert_eq!(dialect(&headers(&[("originator", "codex_exec")])), Dialect::Codex);
+        assert_eq!(dialect(&headers(&[("user-agent", "codex_cli_rs/0.169.0 (x)")])), Dialect::Codex);
+        assert_eq!(dialect(&headers(&[(LITE, "true")])), Dialect::Codex);
+        assert_eq!(dialect(&headers(&[("user-agent", "OpenAI/Python 3.54.0")])), Dialect::Standard);
+    }
+
+    #[test]
+    fn only_the_listed_headers_pass_and_only_from_codex() {
+        let sent = headers(&[("originator", "codex_exec"), ("session-id", "s"), ("authorization", "Bearer x"), ("x-evil", "1")]);
+        let passed = upstream(&sent, Dialect::Codex);
+        assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["session-id"]);
+        assert!(upstream(&sent, Dialect::Standard).is_empty());
+    }
+
+    #[test]
+    fn the_backends_news_come_back_and_nothing_else() {
+        let mut to = HeaderMap::new();
+        downstream(&headers(&[("x-codex-primary-used-percent", "7"), ("openai-model", "m"), ("set-cookie", "c"), ("cf-ray", "r")]), &mut to);
+        assert_eq!(to.len(), 2);
+    }
+}

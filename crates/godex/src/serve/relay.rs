@@ -1,0 +1,240 @@
+//! A stream on its way through: the backend's bytes are pulled when the client can take more,
+//! whole events only, everything that has come in one piece. Dropping it cancels the backend.
+//!
+//! ```text
+//! Opening ──answer──▶ Flowing ──last event, failure or cut──▶ Over
+//!    └────────failure──────────────────────────────────────────▲
+//! ```
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use godex_core::codex::fault::{Break, Fault};
+use godex_core::responses::event::Event;
+use godex_core::sse::Frame;
+use godex_core::tap::End;
+use http_body::Body;
+use tokio::time::{Instant, Sleep};
+
+use super::error::ApiError;
+use super::face::{Face, Out};
+use super::watch::Watch;
+use crate::clock;
+use crate::upstream::handshake::Opened;
+use crate::upstream::open::{Answer, Problem};
+
+/// How much is joined into one piece at most, in bytes.
+const PIECE: usize = 64 << 10;
+/// With neither heartbeat nor idle timeout there is still a moment at which to look around.
+const FAR: Duration = Duration::from_secs(3600);
+
+/// The attempts of a request that has no answer yet.
+pub(super) type Opening = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+
+/// A stream on its way through.
+pub(super) struct Relay {
+    state: State,
+    face: Face,
+    watch: Watch,
+    out: Out,
+    timer: Pin<Box<Sleep>>,
+    heartbeat: Option<Duration>,
+    idle: Duration,
+    last_sent: Instant,
+    last_received: Instant,
+}
+
+enum State {
+    Opening(Opening),
+    Flowing(Box<Opened>),
+    Over,
+}
+
+impl Relay {
+    /// A relay of an answer whose model has begun to speak.
+    pub(super) fn flowing(opened: Opened, face: Face, watch: Watch) -> Self {
+        Self::new(State::Flowing(Box::new(opened)), face, watch)
+    }
+
+    /// A relay of an answer that is still to come.
+    pub(super) fn opening(opening: Opening, face: Face, watch: Watch) -> Self {
+        let mut relay = Self::new(State::Opening(opening), face, watch);
+        // The client has waited for as long as one heartbeat already.
+        relay.face.breathe(&relay.watch.tap, &mut relay.out);
+        relay
+    }
+
+    fn new(state: State, face: Face, watch: Watch) -> Self {
+        let (heartbeat, idle) = (watch.app.heartbeat, watch.app.idle);
+        let now: Instant = clock::monotonic().into();
+        let first = heartbeat.unwrap_or(FAR).min(idle);
+        let timer = Box::pin(tokio::time::sleep_until(now + first));
+        Self { state, face, watch, out: Out::default(), timer, heartbeat, idle, last_sent: now, last_received: now }
+    }
+
+    /// Whether nothing more will come.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over) && self.out.len() == 0
+    }
+
+    /// The next piece for the client.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        loop {
+            if self.watch.app.is_cutting() && !matches!(self.state, State::Over) {
+                self.fail(&ApiError::Draining, None);
+            }
+            let pulled = match &mut self.state {
+                State::Over => Poll::Ready(()),
+                State::Opening(opening) => match opening.as_mut().poll(cx) {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(Ok(answer)) => {
+                        self.flow(answer.opened);
+                        Poll::Ready(())
+                    }
+                    Poll::Ready(Err(problem)) => {
+                        self.fail(&ApiError::from(problem), None);
+                        Poll::Ready(())
+                    }
+                },
+                State::Flowing(_) => self.poll_pull(cx),
+            };
+            let over = matches!(self.state, State::Over);
+            if over || pulled.is_pending() || self.out.len() >= PIECE {
+                if let Some(piece) = self.out.take() {
+                    self.last_sent = clock::monotonic().into();
+                    self.watch.entry.begin();
+                    return Poll::Ready(Some(piece));
+                }
+                if over {
+                    return Poll::Ready(None);
+                }
+            }
+            if pulled.is_pending() {
+                ready!(self.poll_timer(cx));
+            }
+        }
+    }
+
+    fn flow(&mut self, opened: Opened) {
+        self.last_received = clock::monotonic().into();
+        self.state = State::Flowing(Box::new(opened));
+    }
+
+    /// Takes what has come from the backend.
+    fn poll_pull(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let State::Flowing(opened) = &mut self.state else { return Poll::Ready(()) };
+            let frame = match opened.held.pop_front() {
+                Some(frame) => Ok(Some(frame)),
+                None => opened.decoder.next_frame(),
+            };
+            match frame {
+                Ok(Some(frame)) => {
+                    self.take(&frame);
+                    if self.out.len() >= PIECE {
+                        return Poll::Ready(());
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+                Err(_) => {
+                    self.break_off(Break::TooLong);
+                    return Poll::Ready(());
+                }
+            }
+            match ready!(Pin::new(&mut opened.body).poll_frame(cx)) {
+                Some(Ok(data)) => {
+                    self.last_received = clock::monotonic().into();
+                    if let Ok(data) = data.into_data() {
+                        opened.decoder.push(data);
+                    }
+                }
+                Some(Err(_)) => {
+                    self.break_off(Break::Cut);
+                    return Poll::Ready(());
+                }
+                None => {
+                    self.end_of_stream();
+                    return Poll::Ready(());
+                }
+            }
+        }
+    }
+
+    /// Passes one frame on. The last event ends the answer: whatever the backend's connection
+    /// does after it is of no interest.
+    fn take(&mut self, frame: &Frame) {
+        let Some(event) = Event::of(frame) else { return };
+        self.watch.see(&event);
+        match &self.watch.tap.end {
+            Some(End::Failed(fault)) => {
+                let error = ApiError::from(fault.clone());
+                self.fail(&error, Some(&event));
+            }
+            end => {
+                let over = end.is_some();
+                self.face.show(frame, &event, &self.watch.tap, &mut self.out);
+                if over {
+                    self.state = State::Over;
+                }
+            }
+        }
+    }
+
+    /// The backend closed the stream: perhaps its last event only lacked the blank line.
+    fn end_of_stream(&mut self) {
+        let State::Flowing(opened) = &mut self.state else { return };
+        if let Ok(Some(frame)) = opened.decoder.finish()
+            && Event::of(&frame).is_some_and(|event| event.kind.is_terminal() && is_whole(&event))
+        {
+            return self.take(&frame);
+        }
+        self.break_off(Break::Cut);
+    }
+
+    fn break_off(&mut self, how: Break) {
+        let fault = Fault::Broken(how);
+        self.watch.broke(&fault);
+        self.fail(&ApiError::from(fault), None);
+    }
+
+    fn fail(&mut self, error: &ApiError, event: Option<&Event<'_>>) {
+        let look = error.look();
+        self.watch.finish(look.status);
+        self.face.fail(&look, event, &mut self.out);
+        self.state = State::Over;
+        tracing::warn!(
+            request_id = %self.watch.entry.request_id,
+            code = look.code.as_deref().unwrap_or_default(),
+            "a stream ended with an error"
+        );
+    }
+
+    /// Waits for the next moment at which silence matters. Moments move on with the traffic;
+    /// the timer is set anew only when it has rung.
+    fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.timer.as_mut().poll(cx));
+        let now: Instant = clock::monotonic().into();
+        let flowing = matches!(self.state, State::Flowing(_));
+        if flowing && now >= self.last_received + self.idle {
+            self.break_off(Break::Idle);
+            return Poll::Ready(());
+        }
+        if self.heartbeat.is_some_and(|every| now >= self.last_sent + every) {
+            self.face.breathe(&self.watch.tap, &mut self.out);
+            self.last_sent = now;
+        }
+        let beat = self.last_sent + self.heartbeat.unwrap_or(FAR);
+        let next = if flowing { beat.min(self.last_received + self.idle) } else { beat };
+        self.timer.as_mut().reset(next);
+        Poll::Ready(())
+    }
+}
+
+/// Whether the text of a last event is all there.
+fn is_whole(event: &Event<'_>) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(event.text).is_ok()
+}

@@ -1,0 +1,32 @@
+//! `POST /v1/responses`.
+
+use godex_core::json::Object;
+use godex_core::responses::request::read;
+use godex_core::responses::response::Patches;
+use http::request;
+use hyper::body::Incoming;
+
+use super::error::ApiError;
+use super::exchange::{Exchange, Prepared};
+use super::face::Face;
+use super::passed;
+
+/// Makes a request of the body.
+///
+/// # Errors
+///
+/// When it cannot be read, carried or let in.
+pub(super) async fn prepare(
+    exchange: &mut Exchange,
+    parts: &request::Parts,
+    body: Incoming,
+) -> Result<Prepared, ApiError> {
+    let body = exchange.receive(parts, body).await?;
+    let dialect = passed::dialect(&parts.headers);
+    let (ask, draft) = read(Object::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
+    let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
+        let patches = Patches { model: chosen.shown.clone(), echo: ask.echo, cache_key: ask.cache_key };
+        Face::responses(patches, dialect)
+    });
+    prepared.await
+}

@@ -1,0 +1,211 @@
+//! Which request goes where, and what every answer carries. The parsed path alone decides.
+
+use std::fmt::Write as _;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::answer::{self, AnswerBody};
+use super::entry::Entry;
+use super::error::ApiError;
+use super::exchange::{self, Exchange};
+use super::state::App;
+use super::{admit, chat, health, models, responses, usage};
+use crate::clock;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
+
+/// Where a path leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route<'p> {
+    Responses,
+    Chat,
+    Models,
+    Model(&'p str),
+    Usage,
+    Health,
+    Ready,
+    Root,
+}
+
+impl<'p> Route<'p> {
+    /// Clients leave out `/v1` or end with a slash often enough.
+    fn of(path: &'p str) -> Option<Self> {
+        let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
+        match path {
+            "/" => Some(Self::Root),
+            "/health" | "/healthz" | "/v1/health" => Some(Self::Health),
+            "/readyz" => Some(Self::Ready),
+            _ => match path.strip_prefix("/v1").unwrap_or(path) {
+                "/responses" => Some(Self::Responses),
+                "/chat/completions" => Some(Self::Chat),
+                "/models" => Some(Self::Models),
+                "/usage" => Some(Self::Usage),
+                rest => rest.strip_prefix("/models/").filter(|id| !id.is_empty()).map(Self::Model),
+            },
+        }
+    }
+
+    fn methods(self) -> &'static str {
+        match self {
+            Self::Responses | Self::Chat => "POST",
+            Self::Models | Self::Model(_) | Self::Usage | Self::Health | Self::Ready | Self::Root => "GET, HEAD",
+        }
+    }
+
+    fn allows(self, method: &Method) -> bool {
+        match self {
+            Self::Responses | Self::Chat => method == Method::POST,
+            Self::Models | Self::Model(_) | Self::Usage | Self::Health | Self::Ready | Self::Root => {
+                method == Method::GET || method == Method::HEAD
+            }
+        }
+    }
+}
+
+/// Answers one request, whatever happens.
+pub(super) async fn answer(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+    let started = clock::monotonic();
+    let id = request_id();
+    let logged = app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let outcome = caught(route(app, peer, request, &id)).await;
+    let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
+    let mut response = match outcome {
+        Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,
+        Err(error) => error.into_response(),
+    };
+    if let Some((method, path)) = logged.filter(|_| !exchanged) {
+        log(&id, &method, &path, response.status(), started);
+    }
+    finish(response.headers_mut(), &id, started);
+    response
+}
+
+enum Routed {
+    /// It has a record, and a log line, of its own.
+    Exchanged(Response<AnswerBody>),
+    Plain(Response<AnswerBody>),
+}
+
+async fn route(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, id: &str) -> Result<Routed, ApiError> {
+    let (parts, body) = request.into_parts();
+    let Some(route) = Route::of(parts.uri.path()) else {
+        return Err(ApiError::NoRoute(parts.uri.path().to_owned()));
+    };
+    if !route.allows(&parts.method) {
+        return Err(ApiError::NoMethod(route.methods()));
+    }
+    let mut plain = match route {
+        Route::Health => return Ok(Routed::Plain(health::health())),
+        Route::Ready => return Ok(Routed::Plain(health::ready(&app))),
+        Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
+        Route::Responses | Route::Chat => {
+            let key = admit::caller(&app, &parts.headers)?;
+            if app.is_draining() {
+                return Err(ApiError::Draining);
+            }
+            let path = if route == Route::Chat { "/v1/chat/completions" } else { "/v1/responses" };
+            let entry = Entry::open(Arc::clone(&app), Arc::clone(&key), id.to_owned(), path);
+            let mut exchange = Exchange { app, key, peer: peer.ip(), entry, extra: HeaderMap::new() };
+            let prepared = match route {
+                Route::Chat => chat::prepare(&mut exchange, &parts, body).await,
+                _ => responses::prepare(&mut exchange, &parts, body).await,
+            };
+            drop(parts);
+            return Ok(Routed::Exchanged(exchange.finish(prepared).await));
+        }
+        Route::Models => {
+            let key = admit::caller(&app, &parts.headers)?;
+            (models::list(&app, &key).await, key)
+        }
+        Route::Model(model) => {
+            let key = admit::caller(&app, &parts.headers)?;
+            (models::retrieve(&app, &key, model).await?, key)
+        }
+        Route::Usage => {
+            let key = admit::caller(&app, &parts.headers)?;
+            (usage::show(&app, &key), key)
+        }
+    };
+    exchange::standing(&app, &plain.1, plain.0.headers_mut());
+    Ok(Routed::Plain(plain.0))
+}
+
+const ROOT: &str = r#"{"name":"godex","base_url":"/v1","health":"/health"}"#;
+
+/// A panic on the way becomes an answer: one request's bug is no other's.
+async fn caught(work: impl Future<Output = Result<Routed, ApiError>>) -> Result<Routed, ApiError> {
+    let mut work = pin!(work);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(polled) => polled,
+        Err(_) => Poll::Ready(Err(ApiError::Panic)),
+    })
+    .await
+}
+
+fn finish(headers: &mut HeaderMap, id: &str, started: Instant) {
+    answer::set(headers, REQUEST_ID, id);
+    let millis = clock::monotonic().saturating_duration_since(started).as_millis();
+    headers.insert(PROCESSING, HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)));
+    headers.insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+}
+
+/// A name for one request.
+fn request_id() -> String {
+    let bytes: [u8; 16] = clock::random().unwrap_or_default();
+    let mut id = String::with_capacity(36);
+    id.push_str("req_");
+    for byte in bytes {
+        let _ = write!(id, "{byte:02x}");
+    }
+    id
+}
+
+fn log(id: &str, method: &Method, path: &str, status: StatusCode, started: Instant) {
+    let path: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
+    let duration_ms = u64::try_from(clock::monotonic().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
+    let status = status.as_u16();
+    tracing::info!(
+        target: crate::logging::REQUESTS,
+        request_id = %id,
+        method = %method,
+        path = %path,
+        status,
+        duration_ms,
+        "{method} {path}: {status}"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_where_clients_expect() {
+        #[track_caller]
+        fn check(path: &str, expected: Option<Route<'_>>) {
+            assert_eq!(Route::of(path), expected);
+        }
+        check("/v1/responses", Some(Route::Responses));
+        check("/responses", Some(Route::Responses));
+        check("/v1/responses/", Some(Route::Responses));
+        check("/v1/chat/completions", Some(Route::Chat));
+        check("/v1/models", Some(Route::Models));
+        check("/v1/models/gpt-5.5", Some(Route::Model("gpt-5.5")));
+        check("/v1/models/", Some(Route::Models));
+        check("/health", Some(Route::Health));
+        check("/", Some(Route::Root));
+        check("/v1", None);
+        check("/v1/embeddings", None);
+        check("/v1/v1/responses", None);
+        check("/v1responses", None);
+    }
+}

@@ -1,0 +1,132 @@
+//! What all requests share.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use godex_core::codex::catalogue::Names;
+use godex_core::identity::Namer;
+use godex_core::json;
+use godex_core::session::{Limits, Memory};
+use godex_core::translate::chat_from_responses::ReasoningMode;
+
+use crate::auth::Login;
+use crate::config::{self, Config};
+use crate::limits::{Admission, Defaults};
+use crate::store::keys::Keys;
+use crate::store::ledger::Ledger;
+use crate::tasks::Tasks;
+use crate::upstream::backend::Backend;
+use crate::upstream::connect::HttpClient;
+use crate::upstream::models::Models;
+use crate::upstream::open::Opener;
+
+/// What all requests share.
+pub(super) struct App {
+    /// Opens answers.
+    pub(super) opener: Arc<Opener>,
+    /// The account's models.
+    pub(super) models: Models,
+    /// The names this proxy adds to them.
+    pub(super) names: Names,
+    /// Names sessions and conversations.
+    pub(super) namer: Namer,
+    /// Whose requests are served.
+    pub(super) keys: Arc<Keys>,
+    /// Rates and quotas.
+    pub(super) admission: Arc<Admission>,
+    /// The usage log.
+    pub(super) ledger: Arc<Ledger>,
+    /// The login, for readiness.
+    pub(super) login: Login,
+    /// Whether the login may be renewed over the network.
+    pub(super) may_refresh: bool,
+    /// Instructions of last resort, with the escapes of a JSON string.
+    pub(super) instructions: String,
+    /// How reasoning shows in chat.
+    pub(super) reasoning: ReasoningMode,
+    /// How long a stream may be silent to its client; `None` for ever.
+    pub(super) heartbeat: Option<Duration>,
+    /// How long the backend may be silent.
+    pub(super) idle: Duration,
+    /// The largest request body in bytes.
+    pub(super) max_body: usize,
+    /// Whether every request gets a log line.
+    pub(super) log_requests: bool,
+    memory: Mutex<Memory>,
+    default_quota: bool,
+    draining: AtomicBool,
+    cutting: AtomicBool,
+}
+
+impl App {
+    /// `None` when the backend's address cannot be used.
+    pub(super) fn new(
+        config: Config,
+        http: HttpClient,
+        login: Login,
+        keys: Arc<Keys>,
+        ledger: Arc<Ledger>,
+        secret: [u8; 32],
+        tasks: Tasks,
+    ) -> Option<Arc<Self>> {
+        let backend = Arc::new(Backend::new(&config, http, login.clone())?);
+        let defaults = Defaults { rate: config.rate, burst: config.burst, quota: config.quota };
+        let idle = config.upstream_idle_timeout;
+        Some(Arc::new(Self {
+            opener: Arc::new(Opener::new(Arc::clone(&backend), idle)),
+            models: Models::new(backend, tasks),
+            names: Names { default: config.model, aliases: config.model_aliases.into_iter().collect() },
+            namer: Namer::new(secret),
+            keys,
+            admission: Admission::new(defaults),
+            ledger,
+            login,
+            may_refresh: config.allow_refresh,
+            instructions: json::escape(&config.instructions).into_owned(),
+            reasoning: match config.reasoning_mode {
+                config::ReasoningMode::ReasoningContent => ReasoningMode::Content,
+                config::ReasoningMode::Think => ReasoningMode::Think,
+                config::ReasoningMode::Off => ReasoningMode::Off,
+            },
+            heartbeat: config.heartbeat,
+            idle,
+            max_body: config.max_body,
+            log_requests: config.logging.requests,
+            memory: Mutex::new(Memory::new(Limits::with_ttl(config.cache_ttl))),
+            default_quota: config.quota.is_some(),
+            draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
+        }))
+    }
+
+    /// What sessions remember. Never held across an await.
+    pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether any quota must be known from the past.
+    pub(super) fn any_quota(&self) -> bool {
+        self.default_quota || self.keys.any_quota()
+    }
+
+    /// Shutdown has begun: no new work.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    /// Whether shutdown has begun.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The drain timeout is over: running streams end now.
+    pub(super) fn cut(&self) {
+        self.cutting.store(true, Ordering::Release);
+    }
+
+    /// Whether running streams must end now.
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cutting.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,67 @@
+//! What happens beside a stream while it passes: its calls are remembered, its cost is noted,
+//! its record is written before its end is told.
+
+use std::sync::Arc;
+
+use godex_core::codex::fault::Fault;
+use godex_core::identity::Name;
+use godex_core::key::KeyId;
+use godex_core::responses::event::Event;
+use godex_core::tap::{End, Tap};
+
+use super::entry::Entry;
+use super::error::ApiError;
+use super::state::App;
+use crate::clock;
+
+/// Watches one answer.
+pub(super) struct Watch {
+    pub(super) app: Arc<App>,
+    pub(super) entry: Entry,
+    pub(super) tap: Tap,
+    key: KeyId,
+    session: Name,
+}
+
+impl Watch {
+    /// A watch over the answer to a request of this session.
+    pub(super) fn new(app: Arc<App>, entry: Entry, key: KeyId, session: Name) -> Self {
+        Self { app, entry, tap: Tap::default(), key, session }
+    }
+
+    /// Looks at one event. At the last one the record is written.
+    pub(super) fn see(&mut self, event: &Event<'_>) {
+        if let Some(call) = self.tap.push(event) {
+            self.app.memory().keep_call(&self.key, &self.session, &call.id, &call.json, clock::monotonic());
+        }
+        let status = match &self.tap.end {
+            None => return,
+            Some(End::Completed | End::Incomplete) => 200,
+            Some(End::Failed(fault)) => ApiError::from(fault.clone()).look().status,
+        };
+        self.finish(status);
+    }
+
+    /// The answer broke off.
+    pub(super) fn broke(&mut self, fault: &Fault) {
+        let status = ApiError::from(fault.clone()).look().status;
+        self.finish(status);
+    }
+
+    /// Writes the record.
+    pub(super) fn finish(&mut self, status: u16) {
+        self.entry.usage = self.tap.usage.unwrap_or_default();
+        if let Some(id) = &self.tap.response_id {
+            self.entry.upstream_id.clone_from(id);
+        }
+        self.entry.finish(status);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(id) = self.tap.response_id.take() {
+            self.entry.upstream_id = id;
+        }
+    }
+}

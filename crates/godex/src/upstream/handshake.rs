@@ -1,0 +1,101 @@
+//! The beginning of an answer. The backend can say 200, greet, and only then fail: its first
+//! events are held back until the model has begun to answer, so that a failure before that
+//! still gets a status of its own and may be tried again. Source: `docs/wire.md#handshake`.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use godex_core::codex::fault::{self, Break, Fault};
+use godex_core::responses::event::{Event, Kind};
+use godex_core::sse::{Decoder, Frame};
+use godex_core::tap;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+/// The longest event of the backend's stream, in bytes.
+const LONGEST_EVENT: usize = 64 << 20;
+/// How much of a beginning is held back, in bytes.
+const MOST_HELD: usize = 4 << 20;
+
+/// An answer whose model has begun to speak.
+pub(crate) struct Opened {
+    /// The head of the backend's answer.
+    pub(crate) headers: HeaderMap,
+    /// Events that have come already.
+    pub(crate) held: VecDeque<Frame>,
+    /// The reader of what is still to come.
+    pub(crate) decoder: Decoder,
+    /// Where it comes from.
+    pub(crate) body: Incoming,
+}
+
+/// Reads on until the model has begun to speak.
+///
+/// # Errors
+///
+/// When the answer ends or fails before that, or is no stream.
+pub(super) async fn shake(headers: HeaderMap, mut body: Incoming, idle: Duration) -> Result<Opened, Fault> {
+    let mut decoder = Decoder::new(LONGEST_EVENT);
+    let mut held = VecDeque::new();
+    let (mut bytes, mut first) = (0, true);
+    loop {
+        let chunk = match tokio::time::timeout(idle, body.frame()).await {
+            Err(_) => return Err(Fault::Broken(Break::Idle)),
+            Ok(None) => return Err(last_words(&mut decoder)),
+            Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        if chunk.is_empty() {
+            continue;
+        }
+        if std::mem::take(&mut first) {
+            no_stream(&chunk)?;
+        }
+        bytes += chunk.len();
+        decoder.push(chunk);
+        let mut begun = bytes > MOST_HELD;
+        while let Some(frame) = decoder.next_frame().map_err(|_| Fault::Broken(Break::TooLong))? {
+            match Event::of(&frame) {
+                None => continue,
+                Some(event) if matches!(event.kind, Kind::Failed | Kind::Error) && !begun => {
+                    return Err(tap::fault_of(&event));
+                }
+                Some(event) => begun |= !event.kind.is_handshake(),
+            }
+            held.push_back(frame);
+            if begun {
+                return Ok(Opened { headers, held, decoder, body });
+            }
+        }
+        if begun {
+            return Ok(Opened { headers, held, decoder, body });
+        }
+    }
+}
+
+/// A page or a bare error object in place of a stream. The content type is no help: the
+/// backend's is sometimes absent or wrong.
+fn no_stream(chunk: &Bytes) -> Result<(), Fault> {
+    if fault::looks_like_html(chunk) {
+        return Err(Fault::Broken(Break::NotAStream));
+    }
+    if chunk.trim_ascii_start().starts_with(b"{") {
+        return Err(match Fault::of_answer(500, None, chunk) {
+            Fault::Server { .. } => Fault::Broken(Break::NotAStream),
+            told => told,
+        });
+    }
+    Ok(())
+}
+
+/// The stream ended during the greeting; perhaps its last event lacked the blank line.
+fn last_words(decoder: &mut Decoder) -> Fault {
+    let frame = decoder.finish().ok().flatten();
+    let event = frame.as_ref().and_then(Event::of);
+    match event.filter(|event| matches!(event.kind, Kind::Failed | Kind::Error)) {
+        Some(event) => tap::fault_of(&event),
+        None => Fault::Broken(Break::Cut),
+    }
+}
