@@ -388,6 +388,17 @@ def _():
     assert all(it["id"] for it in calls.values())
 
 
+@case("chat.completions.stream: two parallel calls, each parsed when it is done")
+def _():
+    with client.chat.completions.stream(model=MODEL, tools=CHAT_TOOLS,
+                                        messages=[{"role": "user", "content": TWO_CALLS}]) as stream:
+        done = [it for it in stream if it.type == "tool_calls.function.arguments.done"]
+        final = stream.get_final_completion()
+    same([(it.name, json.loads(it.arguments)) for it in done],
+         [("get_weather", ARGUMENTS[0]), ("get_time", ARGUMENTS[1])])
+    same([it.function.parsed_arguments for it in final.choices[0].message.tool_calls], ARGUMENTS)
+
+
 @case("chat: a follow-up with only the tool messages")
 def _():
     calls = chat(TWO_CALLS, tools=CHAT_TOOLS).choices[0].message.tool_calls
@@ -430,6 +441,14 @@ def _():
         error = raises(openai.AuthenticationError, call)
         same((error.code, error.type), ("invalid_api_key", "invalid_request_error"))
         assert "wrong-key" not in str(error)
+
+
+@case("a refused key leaves the connection usable, whatever of the body was still under way")
+def _():
+    stranger = connect("wrong-key")
+    for _ in range(30):
+        raises(openai.AuthenticationError, lambda: stranger.responses.create(model=MODEL, input="x" * 200_000))
+        raises(openai.AuthenticationError, stranger.models.list)
 
 
 @case("an unknown model is a NotFoundError on both APIs")
