@@ -179,9 +179,9 @@ impl Bucket {
     pub fn take(&mut self, now: Instant, rate: Rate, burst: Burst) -> Result<Level, Refused> {
         self.adopt(now, rate, burst);
         let missing = self.missing(now) + self.interval;
-        let depth = self.interval * self.burst.get();
-        if missing > depth {
-            return Err(Refused { wait: missing - depth, level: self.level(now) });
+        let wait = missing.saturating_sub(self.interval * self.burst.get());
+        if !wait.is_zero() {
+            return Err(Refused { wait, level: self.level(now) });
         }
         self.full_at = now + missing;
         Ok(self.level(now))

@@ -24,7 +24,7 @@ use super::talk::Talk;
 use crate::clock;
 use crate::limits::wall;
 use crate::store::keys::Allowance;
-use crate::store::keys::record::{Records, Unclear};
+use crate::store::keys::record::{Record, Records, Unclear};
 use crate::store::ledger::checkpoint::Checkpoint;
 use crate::store::ledger::read;
 
@@ -49,7 +49,15 @@ pub(super) struct World<'a> {
 /// When the log or the key file cannot be read, a name stands for no key, or the output cannot be
 /// written.
 pub(super) fn run(args: Args, world: World<'_>, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    let now = wall();
+    report(args, world, wall(), talk)
+}
+
+fn report(
+    args: Args,
+    world: World<'_>,
+    now: Timestamp,
+    talk: &mut Talk<'_>,
+) -> Result<Exit, Failure> {
     let (name, by, range) = match args.command {
         Command::List { by, range } => (None, by.unwrap_or(By::Key), range),
         Command::Show { name, by, range } => (Some(name), by.unwrap_or(By::Model), range),
@@ -192,7 +200,7 @@ fn account(
     now: Timestamp,
 ) -> Account {
     let record = records.keys.iter().find(|it| it.id.as_str() == id);
-    let quota = match record.map_or(Allowance::Default, |it| it.allowance()) {
+    let quota = match record.map_or(Allowance::Default, Record::allowance) {
         Allowance::Default => default,
         Allowance::Unlimited => None,
         Allowance::Tokens(quota) => Some(quota),

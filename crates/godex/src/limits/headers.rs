@@ -69,7 +69,7 @@ impl fmt::Display for Reset {
             write!(f, "{minutes}m")?;
         }
         write!(f, "{}", seconds % 60)?;
-        if millis % 1000 > 0 {
+        if !millis.is_multiple_of(1000) {
             let fraction = format!("{:03}", millis % 1000);
             write!(f, ".{}", fraction.trim_end_matches('0'))?;
         }
@@ -108,7 +108,7 @@ mod tests {
             assert_eq!(headers["retry-after-ms"], millis);
         }
         check(Duration::from_nanos(1), "1", "1");
-        check(Duration::from_millis(1000), "1", "1000");
+        check(Duration::from_secs(1), "1", "1000");
         check(Duration::from_micros(1_000_001), "2", "1001");
     }
 }

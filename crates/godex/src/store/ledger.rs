@@ -55,6 +55,7 @@ pub(crate) struct Ledger {
 }
 
 /// The end of the log, where records are appended.
+#[derive(Default)]
 struct Tail {
     file: Option<File>,
     /// Whether it is a file that can be rotated, synced and read again.
@@ -219,8 +220,8 @@ impl Ledger {
     /// Warns about failures, not more often than every ten seconds.
     fn report(&self) {
         let (mut tail, now, lost) = (self.tail(), clock::monotonic(), self.lost());
-        let (last, known) = tail.reported.unzip();
-        if tail.failure.is_none() || last.is_some_and(|it| now.duration_since(it) < REPORT_EVERY) {
+        let (told, known) = tail.reported.unzip();
+        if tail.failure.is_none() || told.is_some_and(|it| now.duration_since(it) < REPORT_EVERY) {
             return;
         }
         tail.reported = Some((now, lost));
@@ -294,22 +295,6 @@ fn sibling(path: &Path, ending: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(ending);
     PathBuf::from(name)
-}
-
-impl Default for Tail {
-    fn default() -> Self {
-        Self {
-            file: None,
-            regular: false,
-            bytes: 0,
-            torn: false,
-            unsynced: false,
-            since_checkpoint: 0,
-            retired: Vec::new(),
-            failure: None,
-            reported: None,
-        }
-    }
 }
 
 impl Tail {

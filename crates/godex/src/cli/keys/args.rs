@@ -175,7 +175,7 @@ impl FromStr for Lifetime {
 
     fn from_str(text: &str) -> Result<Self, String> {
         /// A hundred years, far from where calendars end.
-        const LONGEST: Duration = Duration::from_secs(100 * 366 * 86_400);
+        const LONGEST: Duration = Duration::from_hours(100 * 366 * 24);
         humantime::parse_duration(text)
             .ok()
             .filter(|it| !it.is_zero() && *it <= LONGEST)

@@ -59,6 +59,12 @@ pub(super) fn lines(record: &Record, now: Timestamp) -> String {
         ("label", or_dash(&record.label)),
         ("state", state(record, now).to_owned()),
         ("secret", or_dash(&record.hint)),
+        (
+            "old one",
+            record.previous.first().map_or("-".to_owned(), |it| {
+                if now < it.until { format!("until {:.0}", it.until) } else { "-".to_owned() }
+            }),
+        ),
         ("rate", rate(record)),
         ("burst", burst(record)),
         ("quota", quota(record)),
@@ -68,7 +74,7 @@ pub(super) fn lines(record: &Record, now: Timestamp) -> String {
         ("expires", time(record.expires_at)),
         ("revoked", time(record.revoked_at)),
     ];
-    facts.iter().map(|(name, value)| format!("{name:<8} {value}\n")).collect()
+    facts.iter().fold(String::new(), |text, (name, value)| text + &format!("{name:<8} {value}\n"))
 }
 
 /// All keys, a line each.

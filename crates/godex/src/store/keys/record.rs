@@ -236,13 +236,13 @@ impl Records {
     }
 
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
-        let damaged = |why: String| Error::Damaged { path: path.to_owned(), why };
         /// Only the version, so that a newer file is not called damaged.
         #[derive(Deserialize)]
         #[serde(expecting = "an object with a version and keys")]
         struct Version {
             version: u64,
         }
+        let damaged = |why: String| Error::Damaged { path: path.to_owned(), why };
         let Version { version } =
             serde_json::from_slice(bytes).map_err(|it| damaged(it.to_string()))?;
         if version > VERSION {

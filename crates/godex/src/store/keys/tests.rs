@@ -240,7 +240,7 @@ fn a_damaged_file_is_refused_with_its_path_and_the_reason() {
         (file(&[key("key_1", &one, r#","rate":"60/d""#)]), "`60/d` is not a rate"),
         (file(&[key("key_1", &one, r#","rate":"0/m""#)]), "`0/m` is not a rate"),
         (file(&[key("key_1", &one, r#","burst":-1"#)]), "invalid value"),
-        (file(&[key("key_1", &one, r#","expires_at":"soon""#)]), "soon"),
+        (file(&[key("key_1", &one, r#","expires_at":"soon""#)]), "as year"),
         (file(&[r#"{"id":"key_1","hash":"sha256:12"}"#.to_owned()]), "64 hexadecimal"),
         (file(&[key("", &one, "")]), "no id"),
         (file(&[key("key_1", &one, ""), key("key_1", &two, "")]), "two keys have the id"),

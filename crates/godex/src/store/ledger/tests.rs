@@ -192,10 +192,13 @@ fn a_restart_reads_only_what_the_checkpoint_does_not_know() {
     assert_eq!(spent(&open(&path)), 1100);
 }
 
+/// Something that happens to the log at a path while no proxy runs.
+type Accident<'a> = &'a dyn Fn(&Path);
+
 #[test]
 fn quotas_survive_whatever_happens_to_the_files() {
     let sidecar = |path: &Path| sibling(path, ".checkpoint");
-    let cases: [(&str, &dyn Fn(&Path)); 6] = [
+    let cases: [(&str, Accident); 6] = [
         ("nothing", &|_| ()),
         ("no checkpoint", &|path| fs::remove_file(sidecar(path)).unwrap()),
         ("damaged checkpoint", &|path| fs::write(sidecar(path), "{").unwrap()),
