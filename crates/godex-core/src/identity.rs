@@ -83,7 +83,9 @@ impl Namer {
 
     /// A hash of all parts, each preceded by its length, in the form of a UUID (version 8).
     fn name(&self, parts: &[&str]) -> Name {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else { return Name(String::new()) };
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else {
+            return Name(String::new());
+        };
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
@@ -122,7 +124,8 @@ mod tests {
     #[test]
     fn names_are_stable_and_never_shared_between_keys_kinds_or_conversations() {
         let namer = Namer::new([7; 32]);
-        let (one, two) = (KeyId::of_token(&KeyHash::of("one")), KeyId::of_token(&KeyHash::of("two")));
+        let (one, two) =
+            (KeyId::of_token(&KeyHash::of("one")), KeyId::of_token(&KeyHash::of("two")));
         let session = namer.session(&one, Source::User("ann"));
         assert_eq!(session, Namer::new([7; 32]).session(&one, Source::User("ann")));
         assert!(is_uuid(session.as_str()), "{session:?}");

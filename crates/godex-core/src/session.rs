@@ -28,7 +28,13 @@ impl Limits {
     /// The limits of the proxy, with the mission's `--cache-ttl`.
     pub fn with_ttl(ttl: Duration) -> Self {
         const MIB: usize = 1 << 20;
-        Self { ttl, bytes: 64 * MIB, bytes_per_key: 32 * MIB, bytes_per_session: MIB, calls_per_session: 256 }
+        Self {
+            ttl,
+            bytes: 64 * MIB,
+            bytes_per_key: 32 * MIB,
+            bytes_per_session: MIB,
+            calls_per_session: 256,
+        }
     }
 }
 
@@ -82,13 +88,20 @@ impl Memory {
     }
 
     /// What is known of a session, which counts as a use of it.
-    pub fn recall(&mut self, key: &KeyId, session: &Name, calls: &[String], now: Instant) -> Recalled {
+    pub fn recall(
+        &mut self,
+        key: &KeyId,
+        session: &Name,
+        calls: &[String],
+        now: Instant,
+    ) -> Recalled {
         self.expire(now);
         self.touch(key, session, now);
         let Some(found) = self.owners.get(key).and_then(|owner| owner.sessions.get(session)) else {
             return Recalled::default();
         };
-        let known = |id: &String| found.calls.get(id).map(|json| (id.clone(), json.clone().into_string()));
+        let known =
+            |id: &String| found.calls.get(id).map(|json| (id.clone(), json.clone().into_string()));
         Recalled {
             instructions: found.instructions.clone(),
             calls: calls.iter().filter_map(known).collect(),
@@ -97,7 +110,13 @@ impl Memory {
     }
 
     /// Keeps the instructions of a request for the next one.
-    pub fn keep_instructions(&mut self, key: &KeyId, session: &Name, instructions: &Arc<str>, now: Instant) {
+    pub fn keep_instructions(
+        &mut self,
+        key: &KeyId,
+        session: &Name,
+        instructions: &Arc<str>,
+        now: Instant,
+    ) {
         if instructions.len() + SESSION_BYTES > self.limits.bytes_per_session {
             return;
         }
@@ -105,12 +124,25 @@ impl Memory {
     }
 
     /// Keeps the conversation of a request for a follow-up that does not show which it is.
-    pub fn keep_conversation(&mut self, key: &KeyId, session: &Name, conversation: &Name, now: Instant) {
+    pub fn keep_conversation(
+        &mut self,
+        key: &KeyId,
+        session: &Name,
+        conversation: &Name,
+        now: Instant,
+    ) {
         self.change(key, session, now, |it| it.conversation = Some(conversation.clone()));
     }
 
     /// Keeps a call of the model until its output comes.
-    pub fn keep_call(&mut self, key: &KeyId, session: &Name, call_id: &str, json: &str, now: Instant) {
+    pub fn keep_call(
+        &mut self,
+        key: &KeyId,
+        session: &Name,
+        call_id: &str,
+        json: &str,
+        now: Instant,
+    ) {
         if json.len() + SESSION_BYTES > self.limits.bytes_per_session {
             return;
         }
@@ -119,7 +151,8 @@ impl Memory {
             if it.calls.insert(call_id.to_owned(), json.into()).is_none() {
                 it.call_order.push_back(call_id.to_owned());
             }
-            while it.calls.len() > limits.calls_per_session || it.cost() > limits.bytes_per_session {
+            while it.calls.len() > limits.calls_per_session || it.cost() > limits.bytes_per_session
+            {
                 let Some(oldest) = it.call_order.pop_front() else { break };
                 it.calls.remove(&oldest);
             }
@@ -138,12 +171,19 @@ impl Memory {
         (self.owners.values().map(|owner| owner.sessions.len()).sum(), self.bytes)
     }
 
-    fn change(&mut self, key: &KeyId, session: &Name, now: Instant, change: impl FnOnce(&mut Session)) {
+    fn change(
+        &mut self,
+        key: &KeyId,
+        session: &Name,
+        now: Instant,
+        change: impl FnOnce(&mut Session),
+    ) {
         self.expire(now);
         self.clock += 1;
         let tick = self.clock;
         let owner = self.owners.entry(key.clone()).or_default();
-        let entry = owner.sessions.entry(session.clone()).or_insert_with(|| Session::new(now, tick));
+        let entry =
+            owner.sessions.entry(session.clone()).or_insert_with(|| Session::new(now, tick));
         owner.order.remove(&entry.tick);
         owner.order.insert(tick, session.clone());
         (entry.tick, entry.used_at) = (tick, now);
@@ -173,7 +213,8 @@ impl Memory {
 
     /// The key whose oldest session is the oldest of all.
     fn oldest(&self) -> Option<KeyId> {
-        let first = |(key, owner): (&KeyId, &Owner)| Some((*owner.order.first_key_value()?.0, key.clone()));
+        let first =
+            |(key, owner): (&KeyId, &Owner)| Some((*owner.order.first_key_value()?.0, key.clone()));
         self.owners.iter().filter_map(first).min_by_key(|(tick, _)| *tick).map(|(_, key)| key)
     }
 
@@ -192,10 +233,13 @@ impl Memory {
     fn expire(&mut self, now: Instant) {
         let ttl = self.limits.ttl;
         let stale = |owner: &Owner| {
-            let oldest = owner.order.first_key_value().and_then(|(_, name)| owner.sessions.get(name));
+            let oldest =
+                owner.order.first_key_value().and_then(|(_, name)| owner.sessions.get(name));
             oldest.is_some_and(|session| now.saturating_duration_since(session.used_at) >= ttl)
         };
-        while let Some(key) = self.owners.iter().find(|(_, owner)| stale(owner)).map(|(key, _)| key.clone()) {
+        while let Some(key) =
+            self.owners.iter().find(|(_, owner)| stale(owner)).map(|(key, _)| key.clone())
+        {
             self.evict(&key);
         }
     }
@@ -235,7 +279,13 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        Limits { ttl: Duration::from_secs(60), bytes: 4_000, bytes_per_key: 3_000, bytes_per_session: 1_000, calls_per_session: 2 }
+        Limits {
+            ttl: Duration::from_secs(60),
+            bytes: 4_000,
+            bytes_per_key: 3_000,
+            bytes_per_session: 1_000,
+            calls_per_session: 2,
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a starting point; the tests move it by hand")]
@@ -289,7 +339,8 @@ mod tests {
         }
         memory.keep_call(&key("a"), &session("s"), "huge", &"x".repeat(2_000), now);
         let all: Vec<String> = ["1", "2", "3", "huge"].map(str::to_owned).into();
-        let mut kept: Vec<_> = memory.recall(&key("a"), &session("s"), &all, now).calls.into_keys().collect();
+        let mut kept: Vec<_> =
+            memory.recall(&key("a"), &session("s"), &all, now).calls.into_keys().collect();
         kept.sort();
         assert_eq!(kept, ["2", "3"]);
     }

@@ -258,8 +258,15 @@ impl Lines {
                 return None;
             }
             let canonical = !self.irregular && !event.is_empty();
-            let shift = |it: Range<usize>| it.start.saturating_sub(self.start)..it.end.saturating_sub(self.start);
-            return Some(Frame { raw: raw.slice(self.start..), event: shift(event), data: shift(data), canonical });
+            let shift = |it: Range<usize>| {
+                it.start.saturating_sub(self.start)..it.end.saturating_sub(self.start)
+            };
+            return Some(Frame {
+                raw: raw.slice(self.start..),
+                event: shift(event),
+                data: shift(data),
+                canonical,
+            });
         }
         let mut joined = raw.get(data).unwrap_or_default().to_vec();
         for line in self.more {
@@ -297,9 +304,17 @@ mod tests {
 
     #[test]
     fn every_framing_of_the_specification_is_read() {
-        let expected = [("a", "{\"x\":1}"), ("b", "one\ntwo"), ("", "bare"), ("c", "é"), ("d", "last"), ("e", "end")];
+        let expected = [
+            ("a", "{\"x\":1}"),
+            ("b", "one\ntwo"),
+            ("", "bare"),
+            ("c", "é"),
+            ("d", "last"),
+            ("e", "end"),
+        ];
         let seen = decode([STREAM]);
-        let seen: Vec<_> = seen.iter().map(|(e, d)| (e.as_str(), std::str::from_utf8(d).unwrap())).collect();
+        let seen: Vec<_> =
+            seen.iter().map(|(e, d)| (e.as_str(), std::str::from_utf8(d).unwrap())).collect();
         assert_eq!(seen, expected);
     }
 

@@ -47,25 +47,23 @@ impl Tap {
     /// for a tap: the finished items carry them all.
     pub fn push(&mut self, event: &Event<'_>) -> Option<SeenCall> {
         match event.kind {
-            Kind::ItemAdded | Kind::ItemDone | Kind::TextDone | Kind::RefusalDone | Kind::ArgumentsDone => {
+            Kind::ItemAdded
+            | Kind::ItemDone
+            | Kind::TextDone
+            | Kind::RefusalDone
+            | Kind::ArgumentsDone => {
                 self.output.push(event);
                 if event.kind == Kind::ItemDone {
                     return seen_call(event);
                 }
             }
-            Kind::Created => self.response_id = response_of(event).and_then(|it| it.string("id").map(Into::into)),
-            Kind::Completed | Kind::Incomplete | Kind::Failed => {
-                let response = response_of(event);
-                self.usage = response.as_ref().and_then(response::usage);
-                if self.response_id.is_none() {
-                    self.response_id = response.as_ref().and_then(|it| it.string("id").map(Into::into));
-                }
-                self.end = Some(match event.kind {
-                    Kind::Completed => End::Completed,
-                    Kind::Incomplete => End::Incomplete,
-                    _ => End::Failed(fault_of(event)),
-                });
+            Kind::Created => {
+                self.response_id =
+                    response_of(event).and_then(|it| it.string("id").map(Into::into));
             }
+            Kind::Completed => self.close(event, End::Completed),
+            Kind::Incomplete => self.close(event, End::Incomplete),
+            Kind::Failed => self.close(event, End::Failed(fault_of(event))),
             Kind::Error => self.end = Some(End::Failed(fault_of(event))),
             Kind::InProgress
             | Kind::TextDelta
@@ -75,9 +73,19 @@ impl Tap {
             | Kind::ReasoningDelta
             | Kind::Codex
             | Kind::Idle
-            | Kind::Other => {}
+            | Kind::Other
+            | Kind::Unknown => {}
         }
         None
+    }
+
+    fn close(&mut self, event: &Event<'_>, end: End) {
+        let response = response_of(event);
+        self.usage = response.as_ref().and_then(response::usage);
+        if self.response_id.is_none() {
+            self.response_id = response.as_ref().and_then(|it| it.string("id").map(Into::into));
+        }
+        self.end = Some(end);
     }
 }
 
@@ -95,7 +103,8 @@ fn seen_call(event: &Event<'_>) -> Option<SeenCall> {
 /// The fault that a `response.failed` or `error` event tells of.
 pub fn fault_of(event: &Event<'_>) -> Fault {
     let value: Value = serde_json::from_str(event.text).unwrap_or_default();
-    let nested = value.pointer("/response/error").or_else(|| value.get("error")).filter(|it| it.is_object());
+    let nested =
+        value.pointer("/response/error").or_else(|| value.get("error")).filter(|it| it.is_object());
     let mut error = nested.unwrap_or(&value).clone();
     if let (Some(status), Some(object)) = (value.get("status"), error.as_object_mut()) {
         object.entry("status").or_insert_with(|| status.clone());
@@ -126,7 +135,8 @@ mod tests {
 
     #[test]
     fn usage_output_and_calls_are_seen_in_passing() {
-        let (tap, calls) = watch(include_bytes!("../../../fixtures/upstream/parallel_tool_calls.sse"));
+        let (tap, calls) =
+            watch(include_bytes!("../../../fixtures/upstream/parallel_tool_calls.sse"));
         assert_eq!(tap.end, Some(End::Completed));
         assert!(tap.usage.unwrap().total > 0);
         assert_eq!(calls.len(), 2);
@@ -145,6 +155,9 @@ mod tests {
         check(include_bytes!("../../../fixtures/upstream/failed_overloaded_first.sse"), true);
         check(include_bytes!("../../../fixtures/upstream/failed_context_length.sse"), false);
         assert_eq!(watch(include_bytes!("../../../fixtures/upstream/cut_off.sse")).0.end, None);
-        assert_eq!(watch(include_bytes!("../../../fixtures/upstream/incomplete.sse")).0.end, Some(End::Incomplete));
+        assert_eq!(
+            watch(include_bytes!("../../../fixtures/upstream/incomplete.sse")).0.end,
+            Some(End::Incomplete)
+        );
     }
 }

@@ -94,7 +94,11 @@ impl Catalogue {
             "gpt-5.6-luna",
             "gpt-5.5",
         ];
-        let model = |(priority, slug): (i64, &str)| Model { slug: slug.to_owned(), visibility: None, priority: Some(priority) };
+        let model = |(priority, slug): (i64, &str)| Model {
+            slug: slug.to_owned(),
+            visibility: None,
+            priority: Some(priority),
+        };
         Self { models: (1..).zip(LISTED).map(model).collect(), known: false }
     }
 
@@ -111,13 +115,18 @@ impl Catalogue {
     /// The listed model of lowest priority number: the Codex CLI's own default.
     pub fn first(&self) -> Option<&str> {
         let listed = self.models.iter().filter(|model| model.listed());
-        listed.min_by_key(|model| model.priority.unwrap_or(i64::MAX)).map(|model| model.slug.as_str())
+        listed
+            .min_by_key(|model| model.priority.unwrap_or(i64::MAX))
+            .map(|model| model.slug.as_str())
     }
 
     /// The names a client may use, in the order of the list.
     pub fn served(&self, names: &Names) -> Vec<String> {
-        let mut served: Vec<String> = self.models.iter().filter(|it| it.listed()).map(|it| it.slug.clone()).collect();
-        for extra in std::iter::once(&names.default).chain(names.aliases.iter().map(|(from, _)| from)) {
+        let mut served: Vec<String> =
+            self.models.iter().filter(|it| it.listed()).map(|it| it.slug.clone()).collect();
+        for extra in
+            std::iter::once(&names.default).chain(names.aliases.iter().map(|(from, _)| from))
+        {
             if !served.contains(extra) {
                 served.push(extra.clone());
             }
@@ -131,12 +140,14 @@ impl Catalogue {
     ///
     /// When the account's list is known and the model is not on it.
     pub fn choose(&self, names: &Names, asked: Option<&str>) -> Result<Chosen, UnknownModel> {
-        let shown = asked.map(str::trim).filter(|it| !it.is_empty()).unwrap_or(&names.default).to_owned();
+        let shown =
+            asked.map(str::trim).filter(|it| !it.is_empty()).unwrap_or(&names.default).to_owned();
         let (upstream, effort, stand_in) = match self.find(names, &shown) {
             Some((upstream, stand_in)) => (upstream, None, stand_in),
             None => match self.split_effort(names, &shown) {
                 Some((base, effort)) => {
-                    let (upstream, stand_in) = self.find(names, base).unwrap_or((base.to_owned(), false));
+                    let (upstream, stand_in) =
+                        self.find(names, base).unwrap_or((base.to_owned(), false));
                     (upstream, Some(effort.to_owned()), stand_in)
                 }
                 None => (shown.clone(), None, false),
@@ -196,7 +207,10 @@ mod tests {
         #[track_caller]
         fn check(asked: Option<&str>, upstream: &str, effort: Option<&str>, stand_in: bool) {
             let chosen = account().choose(&names(), asked).unwrap();
-            assert_eq!((chosen.upstream.as_str(), chosen.effort.as_deref(), chosen.stand_in), (upstream, effort, stand_in));
+            assert_eq!(
+                (chosen.upstream.as_str(), chosen.effort.as_deref(), chosen.stand_in),
+                (upstream, effort, stand_in)
+            );
         }
         check(Some("gpt-5.5"), "gpt-5.5", None, false);
         check(Some("secret"), "secret", None, false);
@@ -223,7 +237,10 @@ mod tests {
         for name in ["gpt-4o", "gpt-5.2-codex", "gpt-9-high"] {
             assert_eq!(bundled.choose(&names(), Some(name)).unwrap().upstream, name);
         }
-        assert_eq!(bundled.choose(&names(), Some("gpt-9(high)")).unwrap().effort.as_deref(), Some("high"));
+        assert_eq!(
+            bundled.choose(&names(), Some("gpt-9(high)")).unwrap().effort.as_deref(),
+            Some("high")
+        );
         assert_eq!(bundled.first(), Some("gpt-6.1-sol"));
     }
 

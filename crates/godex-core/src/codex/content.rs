@@ -77,7 +77,10 @@ pub fn texts(content: &RawValue) -> Option<Vec<&str>> {
             continue;
         }
         let part = Object::of(raw)?;
-        if !matches!(part.string("type").as_deref(), Some("text" | "input_text" | "output_text") | None) {
+        if !matches!(
+            part.string("type").as_deref(),
+            Some("text" | "input_text" | "output_text") | None
+        ) {
             return None;
         }
         texts.push(part.get("text").and_then(json::escaped)?);
@@ -98,11 +101,15 @@ fn part<'a>(raw: &'a RawValue, voice: Voice, path: &str) -> Result<Option<Cow<'a
         Some("text" | "input_text" | "output_text") => text(raw, &object, voice, path),
         Some("refusal") => refusal(raw, &object, voice, path),
         Some("image_url") => image(&object, path).map(Some),
-        Some("input_image") if object.get("image_url").is_some_and(json::is_object) => image(&object, path).map(Some),
+        Some("input_image") if object.get("image_url").is_some_and(json::is_object) => {
+            image(&object, path).map(Some)
+        }
         Some("file") => file(&object, path).map(Some),
         Some("input_audio" | "audio" | "video_url" | "input_video") => Err(Refused::new(
             path,
-            format!("'{path}' cannot be carried: the Codex backend takes text, images and files only."),
+            format!(
+                "'{path}' cannot be carried: the Codex backend takes text, images and files only."
+            ),
         )),
         Some(_) => Ok(Some(untouched(raw, &object))),
         None if object.get("text").is_some() => text(raw, &object, voice, path),
@@ -127,7 +134,12 @@ fn is_cache_hint(name: &str) -> bool {
     matches!(name, "prompt_cache_breakpoint" | "cache_control")
 }
 
-fn text<'a>(raw: &'a RawValue, object: &Object<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+fn text<'a>(
+    raw: &'a RawValue,
+    object: &Object<'a>,
+    voice: Voice,
+    path: &str,
+) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(value) = object.get("text") else {
         return Err(Refused::missing(&format!("{path}.text")));
     };
@@ -148,7 +160,12 @@ fn text<'a>(raw: &'a RawValue, object: &Object<'a>, voice: Voice, path: &str) ->
     Ok(Some(Cow::Owned(writer.finish_text())))
 }
 
-fn refusal<'a>(raw: &'a RawValue, object: &Object<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+fn refusal<'a>(
+    raw: &'a RawValue,
+    object: &Object<'a>,
+    voice: Voice,
+    path: &str,
+) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(escaped) = object.get("refusal").and_then(json::escaped) else {
         return Err(Refused::missing(&format!("{path}.refusal")));
     };
@@ -166,7 +183,8 @@ fn image<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
         return Err(Refused::missing(&param));
     };
     let inner = Object::of(value);
-    let url = inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| json::is_string(url));
+    let url =
+        inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| json::is_string(url));
     let Some(url) = url else {
         return Err(Refused::kind(&param, "a URL or a data URL"));
     };
@@ -186,7 +204,10 @@ fn file<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
     let Some(inner) = object.some("file").and_then(Object::of) else {
         return Err(Refused::missing(&param));
     };
-    if inner.some("file_data").is_none() && inner.some("file_url").is_none() && inner.some("file_id").is_none() {
+    if inner.some("file_data").is_none()
+        && inner.some("file_url").is_none()
+        && inner.some("file_id").is_none()
+    {
         return Err(Refused::missing(&format!("{param}.file_data")));
     }
     let mut writer = Writer::new(256);
@@ -239,16 +260,36 @@ mod tests {
         check(Input, r#""hi \"x\"""#, r#"[{"type":"input_text","text":"hi \"x\""}]"#);
         check(Assistant, r#""hi""#, r#"[{"type":"output_text","text":"hi"}]"#);
         check(Input, r#""""#, "[]");
-        check(Input, r#"[{"type":"text","text":"a"},{"type":"text","text":""}]"#, r#"[{"type":"input_text","text":"a"}]"#);
-        check(Assistant, r#"[{"type":"input_text","text":"a"}]"#, r#"[{"type":"output_text","text":"a"}]"#);
-        check(Assistant, r#"[{"type":"refusal","refusal":"no"}]"#, r#"[{"type":"refusal","refusal":"no"}]"#);
+        check(
+            Input,
+            r#"[{"type":"text","text":"a"},{"type":"text","text":""}]"#,
+            r#"[{"type":"input_text","text":"a"}]"#,
+        );
+        check(
+            Assistant,
+            r#"[{"type":"input_text","text":"a"}]"#,
+            r#"[{"type":"output_text","text":"a"}]"#,
+        );
+        check(
+            Assistant,
+            r#"[{"type":"refusal","refusal":"no"}]"#,
+            r#"[{"type":"refusal","refusal":"no"}]"#,
+        );
         check(
             Input,
             r#"[{"type":"image_url","image_url":{"url":"data:x","detail":"low"}}]"#,
             r#"[{"type":"input_image","image_url":"data:x","detail":"low"}]"#,
         );
-        check(Input, r#"[{"type":"image_url","image_url":"http://x"}]"#, r#"[{"type":"input_image","image_url":"http://x"}]"#);
-        check(Input, r#"[{"type":"input_image","image_url":{"url":"u"}}]"#, r#"[{"type":"input_image","image_url":"u"}]"#);
+        check(
+            Input,
+            r#"[{"type":"image_url","image_url":"http://x"}]"#,
+            r#"[{"type":"input_image","image_url":"http://x"}]"#,
+        );
+        check(
+            Input,
+            r#"[{"type":"input_image","image_url":{"url":"u"}}]"#,
+            r#"[{"type":"input_image","image_url":"u"}]"#,
+        );
         check(
             Input,
             r#"[{"type":"file","file":{"filename":"a.pdf","file_data":"data:x"}}]"#,
@@ -279,7 +320,7 @@ mod tests {
         check(r#"[{"type":"text"}]"#, "c[0].text");
         check(r#"[{"type":"text","text":5}]"#, "c[0].text");
         check(r#"[{"type":"image_url"}]"#, "c[0].image_url");
-        check(r#"[{}]"#, "c[0].type");
+        check("[{}]", "c[0].type");
         check("[7]", "c[0]");
     }
 

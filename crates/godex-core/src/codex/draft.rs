@@ -27,7 +27,8 @@ impl Refused {
 
     /// A refusal of a parameter whose value has the wrong type.
     pub fn kind(param: &str, expected: &str) -> Self {
-        let mut refused = Self::new(param, format!("Invalid type for '{param}': expected {expected}."));
+        let mut refused =
+            Self::new(param, format!("Invalid type for '{param}': expected {expected}."));
         refused.code = Some("invalid_type");
         refused
     }
@@ -218,7 +219,13 @@ impl<'a> Draft<'a> {
 
     /// Takes a field that neither endpoint gives a meaning of its own: refused ones are left
     /// out and named, all others go as they are.
-    pub fn carry(&mut self, ask: &mut Ask, refusals: &Refusals, name: Cow<'a, str>, value: &'a serde_json::value::RawValue) {
+    pub fn carry(
+        &mut self,
+        ask: &mut Ask,
+        refusals: &Refusals,
+        name: Cow<'a, str>,
+        value: &'a serde_json::value::RawValue,
+    ) {
         if refusals.refuses(&name) {
             if !json::is_null(value) {
                 self.drop_named(name.clone());
@@ -241,7 +248,9 @@ impl<'a> Draft<'a> {
             return String::new();
         };
         let content = Object::of_text(&first.json).and_then(|object| object.get("content"));
-        let Some(parts) = content.and_then(json::list) else { return first.json.clone().into_owned() };
+        let Some(parts) = content.and_then(json::list) else {
+            return first.json.clone().into_owned();
+        };
         let texts = parts.into_iter().filter_map(Object::of).filter_map(|part| part.get("text"));
         texts.filter_map(json::escaped).collect::<Vec<_>>().join("\n")
     }

@@ -97,29 +97,34 @@ impl Fault {
         let Some(json) = json.filter(Value::is_object) else {
             return Self::of_wordless(status, retry_after, body);
         };
-        match json.get("error").filter(|error| error.is_object()) {
-            Some(error) => Self::of_error(status, retry_after, error),
-            None => {
-                let message = words(json.get("detail").or_else(|| json.get("error")).unwrap_or(&json));
-                Self::of_status(status, retry_after, Refusal { status, message, code: None, param: None })
-            }
+        if let Some(error) = json.get("error").filter(|error| error.is_object()) {
+            return Self::of_error(status, retry_after, error);
         }
+        let message = words(json.get("detail").or_else(|| json.get("error")).unwrap_or(&json));
+        let refusal = Refusal { status, message, code: None, param: None };
+        Self::of_status(status, retry_after, refusal)
     }
 
     /// Reads the error of a `response.failed` or `error` event.
     pub fn of_event(error: &Value) -> Self {
-        let status = error.get("status").and_then(Value::as_u64).and_then(|it| u16::try_from(it).ok());
+        let status =
+            error.get("status").and_then(Value::as_u64).and_then(|it| u16::try_from(it).ok());
         Self::of_error(status.unwrap_or(200), None, error)
     }
 
     fn of_error(status: u16, retry_after: Option<u64>, error: &Value) -> Self {
         let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-        let number = |name: &str| error.get(name).and_then(|it| it.as_u64().or_else(|| it.as_f64().map(whole)));
+        let number = |name: &str| {
+            error.get(name).and_then(|it| it.as_u64().or_else(|| it.as_f64().map(whole)))
+        };
         let message = cut(&text("message").unwrap_or_default());
         let (code, kind) = (text("code"), text("type"));
-        let refusal = Refusal { status, message: message.clone(), code: code.clone(), param: text("param") };
+        let refusal =
+            Refusal { status, message: message.clone(), code: code.clone(), param: text("param") };
         match code.as_deref().or(kind.as_deref()) {
-            _ if kind.as_deref() == Some("usage_limit_reached") || code.as_deref() == Some("usage_limit_reached") => {
+            _ if kind.as_deref() == Some("usage_limit_reached")
+                || code.as_deref() == Some("usage_limit_reached") =>
+            {
                 Self::PlanSpent(PlanSpent {
                     message,
                     resets_at: number("resets_at"),
@@ -132,7 +137,9 @@ impl Fault {
             Some("server_is_overloaded" | "slow_down") => Self::Overloaded { message, retry_after },
             Some("server_error") if status < 500 => Self::Server { status, message: Some(message) },
             Some(_) if status == 200 => Self::Refused(Refusal { status: 400, ..refusal }),
-            Some(_) | None if status == 200 => Self::Server { status, message: Some(message).filter(|it| !it.is_empty()) },
+            Some(_) | None if status == 200 => {
+                Self::Server { status, message: Some(message).filter(|it| !it.is_empty()) }
+            }
             Some(_) | None => Self::of_status(status, retry_after, refusal),
         }
     }
@@ -157,7 +164,12 @@ impl Fault {
             503 => Self::Overloaded { message: String::new(), retry_after },
             400..500 => {
                 let text = if page { "" } else { std::str::from_utf8(body).unwrap_or_default() };
-                Self::Refused(Refusal { status, message: cut(text.trim()), code: None, param: None })
+                Self::Refused(Refusal {
+                    status,
+                    message: cut(text.trim()),
+                    code: None,
+                    param: None,
+                })
             }
             _ => Self::Server { status, message: None },
         }
@@ -188,7 +200,11 @@ impl Fault {
 
 /// Whether bytes look like a page for people.
 pub fn looks_like_html(body: &[u8]) -> bool {
-    let head = body.trim_ascii_start().get(..15).unwrap_or_else(|| body.trim_ascii_start()).to_ascii_lowercase();
+    let head = body
+        .trim_ascii_start()
+        .get(..15)
+        .unwrap_or_else(|| body.trim_ascii_start())
+        .to_ascii_lowercase();
     head.starts_with(b"<!doctype") || head.starts_with(b"<html") || head.starts_with(b"<head")
 }
 
@@ -212,7 +228,11 @@ fn cut(text: &str) -> String {
     text.chars().take(LONGEST_MESSAGE).collect()
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds; out of range saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "seconds; out of range saturates"
+)]
 fn whole(seconds: f64) -> u64 {
     seconds.ceil() as u64
 }
@@ -226,13 +246,21 @@ mod tests {
         #[track_caller]
         fn check(status: u16, body: &str, expected: &str) {
             let fault = Fault::of_answer(status, Some(7), body.as_bytes());
-            assert_eq!(format!("{fault:?}").split([' ', '(']).next().unwrap(), expected, "{fault:?}");
+            assert_eq!(
+                format!("{fault:?}").split([' ', '(']).next().unwrap(),
+                expected,
+                "{fault:?}"
+            );
         }
         check(401, r#"{"detail":"Unauthorized"}"#, "Unauthorized");
         check(401, r#"{"error":{"code":"token_expired","message":"x"}}"#, "Unauthorized");
         check(403, "<!DOCTYPE html><html>Just a moment...</html>", "Blocked");
         check(403, r#"{"detail":"no"}"#, "Refused");
-        check(429, r#"{"error":{"type":"usage_limit_reached","message":"m","resets_at":9}}"#, "PlanSpent");
+        check(
+            429,
+            r#"{"error":{"type":"usage_limit_reached","message":"m","resets_at":9}}"#,
+            "PlanSpent",
+        );
         check(429, r#"{"error":{"type":"usage_not_included"}}"#, "PlanExcludes");
         check(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#, "RateLimited");
         check(429, "slow", "RateLimited");
@@ -246,12 +274,16 @@ mod tests {
 
     #[test]
     fn the_backends_words_are_kept_and_pages_are_not() {
-        let message = |status, body: &str| match Fault::of_answer(status, None, body.as_bytes()) {
-            Fault::Refused(refusal) => refusal.message,
-            other => panic!("{other:?}"),
+        let message = |status, body: &str| {
+            let fault = Fault::of_answer(status, None, body.as_bytes());
+            let Fault::Refused(refusal) = fault else { panic!("{fault:?}") };
+            refusal.message
         };
         assert_eq!(message(400, r#"{"detail":[{"msg":"a"},{"msg":"b"}]}"#), "a; b");
-        assert_eq!(message(400, r#"{"detail":"Store must be set to false"}"#), "Store must be set to false");
+        assert_eq!(
+            message(400, r#"{"detail":"Store must be set to false"}"#),
+            "Store must be set to false"
+        );
         assert_eq!(message(404, "<html>secret</html>"), "");
         assert_eq!(message(400, "plain words"), "plain words");
     }
@@ -261,8 +293,17 @@ mod tests {
         let fault = |json: &str| Fault::of_event(&serde_json::from_str(json).unwrap());
         assert!(fault(r#"{"code":"server_is_overloaded","message":"m"}"#).is_transient());
         assert!(fault(r#"{"code":"server_error","message":"m"}"#).is_transient());
-        let Fault::Refused(refusal) = fault(r#"{"code":"context_length_exceeded","message":"m"}"#) else { panic!() };
-        assert_eq!((refusal.status, refusal.code.as_deref()), (400, Some("context_length_exceeded")));
-        assert!(matches!(fault(r#"{"code":"usage_limit_reached","message":"m"}"#), Fault::PlanSpent(_)));
+        let Fault::Refused(refusal) = fault(r#"{"code":"context_length_exceeded","message":"m"}"#)
+        else {
+            panic!()
+        };
+        assert_eq!(
+            (refusal.status, refusal.code.as_deref()),
+            (400, Some("context_length_exceeded"))
+        );
+        assert!(matches!(
+            fault(r#"{"code":"usage_limit_reached","message":"m"}"#),
+            Fault::PlanSpent(_)
+        ));
     }
 }

@@ -74,7 +74,8 @@ pub fn refused_parameter(detail: &str) -> Option<&str> {
 /// the body has no such parameter.
 pub fn without(body: &[u8], path: &str) -> Option<Vec<u8>> {
     let object = Object::parse(body).ok()?;
-    let (name, inner) = path.split_once('.').map_or((path, None), |(head, tail)| (head, Some(tail)));
+    let (name, inner) =
+        path.split_once('.').map_or((path, None), |(head, tail)| (head, Some(tail)));
     object.get(name)?;
     let mut writer = Writer::new(body.len());
     for (key, value) in object.iter() {
@@ -131,7 +132,8 @@ pub fn one_choice(value: &str) -> Result<(), Refused> {
     if matches!(value, "1" | "null") {
         return Ok(());
     }
-    let mut refused = Refused::new("n", "Only one choice can be served: leave 'n' out or set it to 1.");
+    let mut refused =
+        Refused::new("n", "Only one choice can be served: leave 'n' out or set it to 1.");
     refused.code = Some("unsupported_value");
     Err(refused)
 }
@@ -150,7 +152,10 @@ mod tests {
     #[test]
     fn a_refused_parameter_is_read_from_the_backends_words_and_learned_once() {
         assert_eq!(refused_parameter("Unsupported parameter: foo_bar"), Some("foo_bar"));
-        assert_eq!(refused_parameter("Unsupported parameter: 'reasoning.depth'."), Some("reasoning.depth"));
+        assert_eq!(
+            refused_parameter("Unsupported parameter: 'reasoning.depth'."),
+            Some("reasoning.depth")
+        );
         assert_eq!(refused_parameter("Unsupported service_tier: flex"), None);
         let mut refusals = Refusals::default();
         assert!(refusals.learn("foo_bar"));

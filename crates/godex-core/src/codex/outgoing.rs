@@ -100,7 +100,10 @@ impl Draft<'_> {
             Slot::Instructions => self.write_instructions(writer, settled),
             Slot::Input => self.write_input(writer.field("input")),
             Slot::Tools if self.has_tools => {
-                write_list(writer.field("tools"), self.tools.list.iter().map(|tool| tool.json.as_ref()));
+                write_list(
+                    writer.field("tools"),
+                    self.tools.list.iter().map(|tool| tool.json.as_ref()),
+                );
             }
             Slot::Tools => {}
             Slot::ToolChoice => {
@@ -109,14 +112,22 @@ impl Draft<'_> {
                 }
             }
             Slot::ParallelToolCalls => match self.tools.parallel {
-                Some(parallel) => writer.raw("parallel_tool_calls", if parallel { "true" } else { "false" }),
-                None if self.dialect == Dialect::Standard => writer.raw("parallel_tool_calls", "true"),
+                Some(parallel) => {
+                    writer.raw("parallel_tool_calls", if parallel { "true" } else { "false" });
+                }
+                None if self.dialect == Dialect::Standard => {
+                    writer.raw("parallel_tool_calls", "true");
+                }
                 None => {}
             },
             Slot::Reasoning => self.write_reasoning(writer, settled),
             Slot::Include => {
                 let missing = !self.include.iter().any(|it| it == ENCRYPTED_REASONING);
-                let all = self.include.iter().map(Cow::as_ref).chain(missing.then_some(ENCRYPTED_REASONING));
+                let all = self
+                    .include
+                    .iter()
+                    .map(Cow::as_ref)
+                    .chain(missing.then_some(ENCRYPTED_REASONING));
                 write_list(writer.field("include"), all);
             }
             Slot::PromptCacheKey => writer.string("prompt_cache_key", settled.cache_key),
@@ -145,7 +156,8 @@ impl Draft<'_> {
     }
 
     fn write_input(&self, out: &mut Vec<u8>) {
-        let hint = (self.json_object && !self.items.iter().any(speaks_of_json)).then_some(JSON_HINT);
+        let hint =
+            (self.json_object && !self.items.iter().any(speaks_of_json)).then_some(JSON_HINT);
         write_list(out, self.items.iter().map(|item| item.json.as_ref()).chain(hint));
     }
 
@@ -154,7 +166,9 @@ impl Draft<'_> {
         let mut chosen = [("effort", effort), ("summary", self.reasoning.summary.as_deref())];
         let mut inner = json::Writer::new(128);
         let mut any = false;
-        for (name, value) in self.reasoning.object.iter().filter(|(name, _)| *name != "generate_summary") {
+        for (name, value) in
+            self.reasoning.object.iter().filter(|(name, _)| *name != "generate_summary")
+        {
             match chosen.iter_mut().find(|(slot, _)| *slot == name) {
                 None => inner.raw(name, value.get()),
                 Some((_, choice)) => match choice.take() {
@@ -187,5 +201,8 @@ fn write_list<'t>(out: &mut Vec<u8>, elements: impl Iterator<Item = &'t str>) {
 
 fn speaks_of_json(item: &Item<'_>) -> bool {
     let message = matches!(item.kind, Kind::User | Kind::Developer | Kind::Assistant);
-    message && ["json", "JSON", "Json"].iter().any(|word| memmem::find(item.json.as_bytes(), word.as_bytes()).is_some())
+    message
+        && ["json", "JSON", "Json"]
+            .iter()
+            .any(|word| memmem::find(item.json.as_bytes(), word.as_bytes()).is_some())
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
+use std::hash::BuildHasher;
 
 use super::draft::{Call, Item, Kind};
 use crate::json::{self, Object, Writer};
@@ -31,7 +32,10 @@ pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
 
 /// Makes every pair whole. `remembered` holds calls by id, as the backend once gave them.
 /// Returns whether an output had to become text for want of its call.
-pub fn repair<'a>(items: Vec<Item<'a>>, remembered: &HashMap<String, String>) -> (Vec<Item<'a>>, bool) {
+pub fn repair<'a>(
+    items: Vec<Item<'a>>,
+    remembered: &HashMap<String, String, impl BuildHasher>,
+) -> (Vec<Item<'a>>, bool) {
     let Some(plan) = Plan::of(&items) else { return (items, false) };
     let mut orphans = false;
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
@@ -67,7 +71,12 @@ pub fn repair<'a>(items: Vec<Item<'a>>, remembered: &HashMap<String, String>) ->
                 if called.contains(&id) && answered.insert(id.clone()) {
                     let custom = out.iter().rev().find_map(|it| match &it.kind {
                         Kind::Call(call) if call.id == id => Some(call.custom),
-                        _ => None,
+                        Kind::Call(_)
+                        | Kind::Output(_)
+                        | Kind::User
+                        | Kind::Developer
+                        | Kind::Assistant
+                        | Kind::Other => None,
                     });
                     out.push(as_output_of(item, custom.unwrap_or_default()));
                 } else {
@@ -117,7 +126,10 @@ impl Plan {
     }
 }
 
-fn recalled<'a>(id: &str, remembered: &HashMap<String, String>) -> Option<Item<'a>> {
+fn recalled<'a>(
+    id: &str,
+    remembered: &HashMap<String, String, impl BuildHasher>,
+) -> Option<Item<'a>> {
     let json = remembered.get(id)?;
     let custom = Object::of_text(json)?.string("type")? == "custom_tool_call";
     let call = Call { id: Cow::Owned(id.to_owned()), custom };
@@ -126,7 +138,10 @@ fn recalled<'a>(id: &str, remembered: &HashMap<String, String>) -> Option<Item<'
 
 fn interrupted<'a>(call: &Call<'a>) -> Item<'a> {
     let mut writer = Writer::new(160);
-    writer.string("type", if call.custom { "custom_tool_call_output" } else { "function_call_output" });
+    writer.string(
+        "type",
+        if call.custom { "custom_tool_call_output" } else { "function_call_output" },
+    );
     writer.string("call_id", &call.id);
     writer.string("output", INTERRUPTED);
     Item { kind: Kind::Output(call.clone()), json: Cow::Owned(writer.finish_text()) }
@@ -152,15 +167,23 @@ fn as_output_of(item: Item<'_>, custom: bool) -> Item<'_> {
 /// An output whose call nobody knows, as words the model can read.
 fn as_text<'a>(item: &Item<'_>, id: &str) -> Item<'a> {
     let output = Object::of_text(&item.json).and_then(|object| object.get("output"));
-    let lead = json::escape(&format!("Output of the tool call {id}, whose call is not in the conversation:\n")).into_owned();
+    let lead = json::escape(&format!(
+        "Output of the tool call {id}, whose call is not in the conversation:\n"
+    ))
+    .into_owned();
     let mut parts = Vec::new();
     match output.map(|output| (json::escaped(output), json::list(output))) {
-        Some((Some(text), _)) => parts.push(super::content::text_part(super::content::Voice::Input, &format!("{lead}{text}"))),
+        Some((Some(text), _)) => parts.push(super::content::text_part(
+            super::content::Voice::Input,
+            &format!("{lead}{text}"),
+        )),
         Some((None, Some(list))) => {
             parts.push(super::content::text_part(super::content::Voice::Input, &lead));
             parts.extend(list.into_iter().map(|part| part.get().to_owned()));
         }
-        Some((None, None)) | None => parts.push(super::content::text_part(super::content::Voice::Input, &lead)),
+        Some((None, None)) | None => {
+            parts.push(super::content::text_part(super::content::Voice::Input, &lead));
+        }
     }
     let json = format!(r#"{{"type":"message","role":"user","content":[{}]}}"#, parts.join(","));
     Item { kind: Kind::Other, json: Cow::Owned(json) }
@@ -177,7 +200,13 @@ mod tests {
 
     fn output(id: &str) -> Item<'static> {
         let kind = Kind::Output(Call { id: id.to_owned().into(), custom: false });
-        Item { kind, json: format!(r#"{{"type":"function_call_output","call_id":"{id}","output":"o-{id}"}}"#).into() }
+        Item {
+            kind,
+            json: format!(
+                r#"{{"type":"function_call_output","call_id":"{id}","output":"o-{id}"}}"#
+            )
+            .into(),
+        }
     }
 
     fn user() -> Item<'static> {
@@ -188,20 +217,25 @@ mod tests {
         items
             .iter()
             .map(|item| match &item.kind {
-                Kind::Call(call) => format!("{}{}", if call.custom { "custom " } else { "call " }, call.id),
+                Kind::Call(call) => {
+                    format!("{}{}", if call.custom { "custom " } else { "call " }, call.id)
+                }
                 Kind::Output(call) => {
-                    let mark = if item.json.contains("interrupted") { "interrupted " } else { "output " };
+                    let mark =
+                        if item.json.contains("interrupted") { "interrupted " } else { "output " };
                     format!("{mark}{}{}", if call.custom { "custom " } else { "" }, call.id)
                 }
                 Kind::Other if item.json.contains("Output of the tool call") => "text".to_owned(),
-                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => "message".to_owned(),
+                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {
+                    "message".to_owned()
+                }
             })
             .collect()
     }
 
     #[track_caller]
     fn check(items: Vec<Item<'static>>, remembered: &[&str], expected: &[&str]) {
-        let memory = remembered
+        let memory: HashMap<String, String> = remembered
             .iter()
             .map(|id| {
                 let kind = if id.starts_with('c') { "custom_tool_call" } else { "function_call" };
@@ -220,7 +254,11 @@ mod tests {
     #[test]
     fn a_missing_call_comes_back_right_before_its_output_and_once() {
         check(vec![output("a")], &["a"], &["call a", "output a"]);
-        check(vec![user(), output("a"), output("b")], &["a", "b"], &["message", "call a", "output a", "call b", "output b"]);
+        check(
+            vec![user(), output("a"), output("b")],
+            &["a", "b"],
+            &["message", "call a", "output a", "call b", "output b"],
+        );
         check(vec![output("a"), output("a")], &["a"], &["call a", "output a", "text"]);
     }
 
@@ -240,7 +278,11 @@ mod tests {
     #[test]
     fn a_call_without_output_is_called_interrupted() {
         check(vec![call("a"), user()], &[], &["call a", "interrupted a", "message"]);
-        check(vec![call("a"), call("b"), output("b")], &[], &["call a", "interrupted a", "call b", "output b"]);
+        check(
+            vec![call("a"), call("b"), output("b")],
+            &[],
+            &["call a", "interrupted a", "call b", "output b"],
+        );
     }
 
     #[test]

@@ -67,7 +67,12 @@ impl<'a> Tools<'a> {
             self.choice = Some(match word.as_ref() {
                 "auto" | "none" | "required" => Cow::Borrowed(value.get()),
                 "any" => Cow::Borrowed("\"required\""),
-                _ => return Err(Refused::kind(param, "'auto', 'none', 'required' or an object that names a tool")),
+                _ => {
+                    return Err(Refused::kind(
+                        param,
+                        "'auto', 'none', 'required' or an object that names a tool",
+                    ));
+                }
             });
             return Ok(());
         }
@@ -114,7 +119,9 @@ impl<'a> Tools<'a> {
                 Some((kind, inner.as_ref().unwrap_or(&tool).string("name")))
             })
             .collect();
-        self.list.retain(|tool| allowed.iter().any(|(kind, name)| *kind == tool.kind && *name == tool.name));
+        self.list.retain(|tool| {
+            allowed.iter().any(|(kind, name)| *kind == tool.kind && *name == tool.name)
+        });
         self.choice = Some(match object.string("mode").as_deref() {
             Some("required") => Cow::Borrowed("\"required\""),
             _ => Cow::Borrowed("\"auto\""),
@@ -143,7 +150,11 @@ fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<Tool<'a>, Refused> {
             }
             Ok(Tool { kind: "web_search".into(), name: None, json: writer.finish_text().into() })
         }
-        Some(kind) => Ok(Tool { kind: kind.to_owned().into(), name: object.string("name"), json: raw.get().into() }),
+        Some(kind) => Ok(Tool {
+            kind: kind.to_owned().into(),
+            name: object.string("name"),
+            json: raw.get().into(),
+        }),
     }
 }
 
@@ -151,7 +162,8 @@ fn function<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<To
     let nested = object.some("function").and_then(Object::of);
     let inner = nested.as_ref().unwrap_or(object);
     let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
-        let param = if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
+        let param =
+            if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
         return Err(Refused::missing(&param));
     };
     let flat = nested.is_none() && object.get("type").is_some();
@@ -224,7 +236,10 @@ mod tests {
             r#"{"type":"function","name":"f","parameters":null}"#,
             r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#,
         );
-        check(r#"{"name":"f"}"#, r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#);
+        check(
+            r#"{"name":"f"}"#,
+            r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#,
+        );
         check(
             r#"{"type":"custom","custom":{"name":"c","format":{"type":"grammar","grammar":{"syntax":"lark","definition":"x"}}}}"#,
             r#"{"type":"custom","name":"c","format":{"type":"grammar","syntax":"lark","definition":"x"}}"#,
@@ -249,10 +264,16 @@ mod tests {
         check("null", None);
         check(r#""required""#, Some(r#""required""#));
         check(r#""any""#, Some(r#""required""#));
-        check(r#"{"type":"function","function":{"name":"f"}}"#, Some(r#"{"type":"function","name":"f"}"#));
+        check(
+            r#"{"type":"function","function":{"name":"f"}}"#,
+            Some(r#"{"type":"function","name":"f"}"#),
+        );
         check(r#"{"type":"function","name":"f"}"#, Some(r#"{"type":"function","name":"f"}"#));
         check(r#"{"name":"f"}"#, Some(r#"{"type":"function","name":"f"}"#));
-        check(r#"{"type":"custom","custom":{"name":"c"}}"#, Some(r#"{"type":"custom","name":"c"}"#));
+        check(
+            r#"{"type":"custom","custom":{"name":"c"}}"#,
+            Some(r#"{"type":"custom","name":"c"}"#),
+        );
         check(r#"{"type":"web_search_preview"}"#, Some(r#"{"type":"web_search"}"#));
         check(r#"{"type":"image_generation"}"#, Some(r#"{"type":"image_generation"}"#));
     }
@@ -260,11 +281,16 @@ mod tests {
     #[test]
     fn allowed_tools_narrow_the_list() {
         let list = raw(r#"[{"type":"function","name":"a"},{"type":"function","name":"b"}]"#);
-        let choice = raw(r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"b"}]}"#);
+        let choice = raw(
+            r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"b"}]}"#,
+        );
         let mut tools = Tools::default();
         tools.read(&list, "tools").unwrap();
         tools.choose(&choice, "tool_choice").unwrap();
-        assert_eq!(tools.list.iter().map(|it| it.name.as_deref().unwrap()).collect::<Vec<_>>(), ["b"]);
+        assert_eq!(
+            tools.list.iter().map(|it| it.name.as_deref().unwrap()).collect::<Vec<_>>(),
+            ["b"]
+        );
         assert_eq!(tools.choice.as_deref(), Some("\"required\""));
     }
 

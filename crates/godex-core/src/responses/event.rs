@@ -48,8 +48,10 @@ pub enum Kind {
     Codex,
     /// Signs of life that carry nothing.
     Idle,
-    /// Any other event of the API, known or not.
+    /// Any other event of the public API.
     Other,
+    /// An event that the public API does not have, as far as is known today.
+    Unknown,
 }
 
 impl Kind {
@@ -68,13 +70,20 @@ impl Kind {
             "response.output_text.done" => Self::TextDone,
             "response.refusal.delta" => Self::RefusalDelta,
             "response.refusal.done" => Self::RefusalDone,
-            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => Self::ArgumentsDelta,
-            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => Self::ArgumentsDone,
+            "response.function_call_arguments.delta" | "response.custom_tool_call_input.delta" => {
+                Self::ArgumentsDelta
+            }
+            "response.function_call_arguments.done" | "response.custom_tool_call_input.done" => {
+                Self::ArgumentsDone
+            }
             "response.reasoning_summary_part.added" => Self::SummaryPartAdded,
-            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => Self::ReasoningDelta,
+            "response.reasoning_summary_text.delta" | "response.reasoning_text.delta" => {
+                Self::ReasoningDelta
+            }
             "keepalive" | "response.metadata" | "responsesapi.websocket_timing" => Self::Idle,
             name if name.starts_with("codex.") => Self::Codex,
-            _ => Self::Other,
+            name if is_of_the_public_api(name) => Self::Other,
+            _ => Self::Unknown,
         }
     }
 
@@ -86,13 +95,42 @@ impl Kind {
     /// Whether the model has not begun to answer yet: an error may still follow that is best
     /// told by the status of the answer.
     pub fn is_handshake(self) -> bool {
-        matches!(self, Self::Created | Self::InProgress | Self::Codex | Self::Idle)
+        matches!(self, Self::Created | Self::InProgress | Self::Codex | Self::Idle | Self::Unknown)
     }
 
-    /// Whether clients of the public API know the event.
+    /// Whether clients of the public API know the event: openai-node's `stream()` throws at
+    /// any other.
     pub fn is_public(self) -> bool {
-        !matches!(self, Self::Codex | Self::Idle)
+        !matches!(self, Self::Codex | Self::Idle | Self::Unknown)
     }
+}
+
+/// The events of the public API that need no kind of their own, by family. Source: OpenAI's API
+/// reference (streaming events of responses), 2026-11.
+fn is_of_the_public_api(name: &str) -> bool {
+    const FAMILIES: &[(&str, &[&str])] = &[
+        ("response.content_part.", &["added", "done"]),
+        ("response.output_text.", &["annotation.added"]),
+        ("response.reasoning_summary_part.", &["done"]),
+        ("response.reasoning_summary_text.", &["done"]),
+        ("response.reasoning_text.", &["done"]),
+        ("response.web_search_call.", &["in_progress", "searching", "completed"]),
+        ("response.file_search_call.", &["in_progress", "searching", "completed"]),
+        ("response.code_interpreter_call.", &["in_progress", "interpreting", "completed"]),
+        ("response.code_interpreter_call_code.", &["delta", "done"]),
+        (
+            "response.image_generation_call.",
+            &["in_progress", "generating", "partial_image", "completed"],
+        ),
+        ("response.mcp_call.", &["in_progress", "completed", "failed"]),
+        ("response.mcp_call_arguments.", &["delta", "done"]),
+        ("response.mcp_list_tools.", &["in_progress", "completed", "failed"]),
+        ("response.audio.", &["delta", "done", "transcript.delta", "transcript.done"]),
+    ];
+    let member = |(family, members): &(&str, &[&str])| {
+        name.strip_prefix(family).is_some_and(|member| members.contains(&member))
+    };
+    FAMILIES.iter().any(member)
 }
 
 /// One event: its kind and its JSON text.

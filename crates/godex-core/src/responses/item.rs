@@ -40,13 +40,17 @@ pub fn read<'a>(raw: &'a RawValue, path: &str) -> Result<Read<'a>, Refused> {
     let Some(object) = Object::of(raw) else {
         return Err(Refused::kind(path, "an item object"));
     };
-    let kind = object.some("type").map(|kind| json::string(kind).ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string")));
+    let kind = object.some("type").map(|kind| {
+        json::string(kind).ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string"))
+    });
     let kind = kind.transpose()?;
     match kind.as_deref() {
         Some("message") => message(raw, &object, path),
         None if object.some("role").is_some() => message(raw, &object, path),
         None => Err(Refused::missing(&format!("{path}.type"))),
-        Some(kind @ ("function_call" | "custom_tool_call")) => call(raw, &object, kind == "custom_tool_call", path),
+        Some(kind @ ("function_call" | "custom_tool_call")) => {
+            call(raw, &object, kind == "custom_tool_call", path)
+        }
         Some(kind @ ("function_call_output" | "custom_tool_call_output")) => {
             output(raw, &object, kind == "custom_tool_call_output", path)
         }
@@ -62,7 +66,9 @@ fn message<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Rea
         Some("assistant") => (Kind::Assistant, Voice::Assistant),
         Some("system" | "developer") => (Kind::Developer, Voice::Input),
         Some(other) => {
-            let words = format!("Invalid value: '{other}'. Supported values are: 'assistant', 'system', 'developer' and 'user'.");
+            let words = format!(
+                "Invalid value: '{other}'. Supported values are: 'assistant', 'system', 'developer' and 'user'."
+            );
             return Err(Refused::new(format!("{path}.role"), words));
         }
         None => return Err(Refused::missing(&format!("{path}.role"))),
@@ -84,7 +90,9 @@ fn message<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Rea
         _ => Edit { replace: edit.replace.get(..1).unwrap_or_default(), ..edit },
     };
     let json = edit.apply(raw, object);
-    let texts = (kind == Kind::Developer).then(|| object.some("content").and_then(content::texts)).flatten();
+    let texts = (kind == Kind::Developer)
+        .then(|| object.some("content").and_then(content::texts))
+        .flatten();
     let item = Item { kind, json };
     Ok(match texts {
         Some(texts) => Read::Guidance(texts.into_iter().map(Cow::Borrowed).collect(), item),
@@ -97,10 +105,18 @@ fn call_id<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused>
     id.ok_or_else(|| Refused::missing(&format!("{path}.call_id")))
 }
 
-fn call<'a>(raw: &'a RawValue, object: &Object<'a>, custom: bool, path: &str) -> Result<Read<'a>, Refused> {
+fn call<'a>(
+    raw: &'a RawValue,
+    object: &Object<'a>,
+    custom: bool,
+    path: &str,
+) -> Result<Read<'a>, Refused> {
     let id = call_id(object, path)?;
-    let (kind, id_prefix, argument) =
-        if custom { ("custom_tool_call", "ctc_", "input") } else { ("function_call", "fc_", "arguments") };
+    let (kind, id_prefix, argument) = if custom {
+        ("custom_tool_call", "ctc_", "input")
+    } else {
+        ("function_call", "fc_", "arguments")
+    };
     let text = match object.some(argument) {
         Some(value) if json::is_string(value) => Cow::Borrowed(value.get()),
         Some(value) => Cow::Owned(json::quote(value.get())),
@@ -110,9 +126,18 @@ fn call<'a>(raw: &'a RawValue, object: &Object<'a>, custom: bool, path: &str) ->
     Ok(Read::Item(Item { kind: Kind::Call(Call { id, custom }), json }))
 }
 
-fn output<'a>(raw: &'a RawValue, object: &Object<'a>, custom: bool, path: &str) -> Result<Read<'a>, Refused> {
+fn output<'a>(
+    raw: &'a RawValue,
+    object: &Object<'a>,
+    custom: bool,
+    path: &str,
+) -> Result<Read<'a>, Refused> {
     let id = call_id(object, path)?;
-    let (kind, id_prefix) = if custom { ("custom_tool_call_output", "ctco_") } else { ("function_call_output", "fco_") };
+    let (kind, id_prefix) = if custom {
+        ("custom_tool_call_output", "ctco_")
+    } else {
+        ("function_call_output", "fco_")
+    };
     let text = content::output(object.get("output"), &format!("{path}.output"))?;
     let json = Edit { kind, id_prefix, replace: &[("output", text.as_ref())] }.apply(raw, object);
     Ok(Read::Item(Item { kind: Kind::Output(Call { id, custom }), json }))
@@ -137,9 +162,12 @@ impl Edit<'_> {
     /// The client's own text when nothing has to change.
     fn apply<'a>(&self, raw: &'a RawValue, object: &Object<'a>) -> Cow<'a, str> {
         let id_fits = object.get("id").is_none_or(|id| {
-            json::escaped(id).is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
+            json::escaped(id)
+                .is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
         });
-        let same = |(name, json): &(&str, &str)| object.get(name).is_some_and(|value| value.get() == *json);
+        let same = |(name, json): &(&str, &str)| {
+            object.get(name).is_some_and(|value| value.get() == *json)
+        };
         if id_fits && object.get("type").is_some() && self.replace.iter().all(same) {
             return Cow::Borrowed(raw.get());
         }
@@ -201,8 +229,14 @@ mod tests {
 
     #[test]
     fn messages_of_every_form_become_canonical() {
-        check(r#"{"role":"user","content":"hi"}"#, r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#);
-        check(r#""hi""#, r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#);
+        check(
+            r#"{"role":"user","content":"hi"}"#,
+            r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#,
+        );
+        check(
+            r#""hi""#,
+            r#"{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}"#,
+        );
         check(
             r#"{"type":"message","role":"system","content":"be brief"}"#,
             r#"{"type":"message","role":"developer","content":[{"type":"input_text","text":"be brief"}]}"#,
@@ -231,7 +265,8 @@ mod tests {
 
     #[test]
     fn reasoning_that_cannot_be_replayed_is_left_out() {
-        let raw = RawValue::from_string(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.into()).unwrap();
+        let raw = RawValue::from_string(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.into())
+            .unwrap();
         assert!(matches!(read(&raw, "input[0]").unwrap(), Read::Left(_)));
     }
 

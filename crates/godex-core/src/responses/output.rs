@@ -58,7 +58,8 @@ impl Output {
             | Kind::ReasoningDelta
             | Kind::Codex
             | Kind::Idle
-            | Kind::Other => {}
+            | Kind::Other
+            | Kind::Unknown => {}
         }
     }
 
@@ -73,7 +74,8 @@ impl Output {
         let mut calls = HashSet::new();
         let fresh = |item: &String| {
             let head = serde_json::from_str::<ItemHead<'_>>(item).ok();
-            let call = head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
+            let call =
+                head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
             call.is_none_or(|id| calls.insert(id.into_owned()))
         };
         self.items.values().filter_map(Entry::json).filter(fresh).collect()
@@ -93,17 +95,21 @@ impl Output {
 
     /// The entry an event speaks of: by its item's id, else by its index.
     fn entry(&mut self, id: &str, index: u64) -> &mut Entry {
-        let by_id = self.items.iter().find(|(_, entry)| !id.is_empty() && entry.id == id).map(|(index, _)| *index);
+        let by_id = self
+            .items
+            .iter()
+            .find(|(_, entry)| !id.is_empty() && entry.id == id)
+            .map(|(index, _)| *index);
         self.items.entry(by_id.unwrap_or(index)).or_default()
     }
 
     fn delta(&mut self, kind: Kind, delta: &Delta<'_>) {
         let Some(piece) = json::escaped(delta.delta) else { return };
         let entry = self.entry(&delta.item_id, delta.output_index);
-        match kind {
-            Kind::RefusalDelta => entry.refusal.push_str(piece),
-            _ if entry.done.is_none() => entry.pieces.push_str(piece),
-            _ => {}
+        if kind == Kind::RefusalDelta {
+            entry.refusal.push_str(piece);
+        } else if entry.done.is_none() {
+            entry.pieces.push_str(piece);
         }
     }
 
@@ -138,8 +144,12 @@ impl Entry {
         let kind = object.string("type")?;
         let content = match kind.as_ref() {
             "message" => Some(("content", self.content())),
-            "function_call" if self.whole || !self.pieces.is_empty() => Some(("arguments", format!("\"{}\"", self.pieces))),
-            "custom_tool_call" if self.whole || !self.pieces.is_empty() => Some(("input", format!("\"{}\"", self.pieces))),
+            "function_call" if self.whole || !self.pieces.is_empty() => {
+                Some(("arguments", format!("\"{}\"", self.pieces)))
+            }
+            "custom_tool_call" if self.whole || !self.pieces.is_empty() => {
+                Some(("input", format!("\"{}\"", self.pieces)))
+            }
             _ => None,
         };
         let mut writer = Writer::new(added.len() + self.pieces.len() + 64);
@@ -159,7 +169,10 @@ impl Entry {
     fn content(&self) -> String {
         let mut parts = Vec::new();
         if !self.pieces.is_empty() {
-            parts.push(format!(r#"{{"type":"output_text","annotations":[],"logprobs":[],"text":"{}"}}"#, self.pieces));
+            parts.push(format!(
+                r#"{{"type":"output_text","annotations":[],"logprobs":[],"text":"{}"}}"#,
+                self.pieces
+            ));
         }
         if !self.refusal.is_empty() {
             parts.push(format!(r#"{{"type":"refusal","refusal":"{}"}}"#, self.refusal));
@@ -175,7 +188,8 @@ mod tests {
     fn gathered(events: &[&str]) -> String {
         let mut output = Output::default();
         for text in events {
-            let kind = Object::of_text(text).unwrap().string("type").map(|it| Kind::of(&it)).unwrap();
+            let kind =
+                Object::of_text(text).unwrap().string("type").map(|it| Kind::of(&it)).unwrap();
             output.push(&Event { kind, text });
         }
         output.json().unwrap_or_default()
@@ -192,7 +206,10 @@ mod tests {
         assert!(gathered(&[DONE, ADDED, PIECE]).contains(r#"{\"c\":1}"#));
         assert!(gathered(&[ADDED, PIECE, WHOLE]).contains(r#""arguments":"{\"b\":1}""#));
         assert!(gathered(&[ADDED, PIECE]).contains(r#""arguments":"{\"a""#));
-        assert!(gathered(&[PIECE.replace("fc_1", "").replace('9', "1").as_str(), ADDED]).contains(r#"{\"a"#));
+        assert!(
+            gathered(&[PIECE.replace("fc_1", "").replace('9', "1").as_str(), ADDED])
+                .contains(r#"{\"a"#)
+        );
     }
 
     #[test]

@@ -16,8 +16,18 @@ use crate::json::{self, Object};
 /// # Errors
 ///
 /// When a parameter has the wrong type or cannot be carried.
-pub fn read<'a>(object: Object<'a>, dialect: Dialect, refusals: &Refusals) -> Result<(Ask, Draft<'a>), Refused> {
-    let mut reader = Reader { ask: Ask::default(), draft: Draft::new(dialect), input: None, effort: None, guidance: None };
+pub fn read<'a>(
+    object: Object<'a>,
+    dialect: Dialect,
+    refusals: &Refusals,
+) -> Result<(Ask, Draft<'a>), Refused> {
+    let mut reader = Reader {
+        ask: Ask::default(),
+        draft: Draft::new(dialect),
+        input: None,
+        effort: None,
+        guidance: None,
+    };
     for (name, value) in object.into_fields() {
         reader.field(name, value, refusals)?;
     }
@@ -39,7 +49,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn field(&mut self, name: Cow<'a, str>, value: &'a RawValue, refusals: &Refusals) -> Result<(), Refused> {
+    fn field(
+        &mut self,
+        name: Cow<'a, str>,
+        value: &'a RawValue,
+        refusals: &Refusals,
+    ) -> Result<(), Refused> {
         let slot = match name.as_ref() {
             "model" => {
                 self.ask.model = optional_string(value, "model")?.map(Cow::into_owned);
@@ -83,7 +98,8 @@ impl<'a> Reader<'a> {
                 Slot::Include
             }
             "prompt_cache_key" => {
-                self.ask.cache_key = optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
+                self.ask.cache_key =
+                    optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
                 Slot::PromptCacheKey
             }
             _ => return self.other(name, value, refusals),
@@ -92,7 +108,12 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn other(&mut self, name: Cow<'a, str>, value: &'a RawValue, refusals: &Refusals) -> Result<(), Refused> {
+    fn other(
+        &mut self,
+        name: Cow<'a, str>,
+        value: &'a RawValue,
+        refusals: &Refusals,
+    ) -> Result<(), Refused> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
             "n" => fields::one_choice(value.get())?,
@@ -152,7 +173,10 @@ impl<'a> Reader<'a> {
             self.draft.items.push(item);
         }
         if self.draft.items.is_empty() {
-            return Err(Refused::new("input", "'input' must not be empty: give it a text or at least one item with content."));
+            return Err(Refused::new(
+                "input",
+                "'input' must not be empty: give it a text or at least one item with content.",
+            ));
         }
         Ok((self.ask, self.draft))
     }
@@ -161,12 +185,13 @@ impl<'a> Reader<'a> {
     /// asks for; the Codex CLI's own stays where it is.
     fn take(&mut self, read: Read<'a>, index: usize) {
         match read {
-            Read::Item(item) => self.draft.items.push(item),
-            Read::Guidance(texts, item) if self.draft.dialect == Dialect::Standard && self.draft.items.is_empty() => {
+            Read::Guidance(texts, item)
+                if self.draft.dialect == Dialect::Standard && self.draft.items.is_empty() =>
+            {
                 self.guidance = Some((texts.len(), item));
                 self.draft.instructions.extend(texts);
             }
-            Read::Guidance(_, item) => self.draft.items.push(item),
+            Read::Item(item) | Read::Guidance(_, item) => self.draft.items.push(item),
             Read::Empty => {}
             Read::Left(_) => self.draft.drop_named(format!("input[{index}]")),
         }
@@ -187,7 +212,9 @@ pub fn read_reasoning<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<
     };
     let text = |name: &str| match object.some(name) {
         None => Ok(None),
-        Some(value) => json::string(value).map(Some).ok_or_else(|| Refused::kind(&format!("reasoning.{name}"), "a string")),
+        Some(value) => json::string(value)
+            .map(Some)
+            .ok_or_else(|| Refused::kind(&format!("reasoning.{name}"), "a string")),
     };
     if let Some(effort) = text("effort")? {
         draft.reasoning.effort = Some(effort);
@@ -217,7 +244,9 @@ fn read_include<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<(), Re
 pub fn carry_tier(draft: &mut Draft<'_>, value: &RawValue) -> Result<(), Refused> {
     let Some(tier) = optional_string(value, "service_tier")? else { return Ok(()) };
     match fields::service_tier(&tier) {
-        Tier::Send(tier) => draft.fields.push(Field::Raw("service_tier".into(), json::quote(tier).into())),
+        Tier::Send(tier) => {
+            draft.fields.push(Field::Raw("service_tier".into(), json::quote(tier).into()));
+        }
         Tier::Silent => {}
         Tier::Drop => draft.drop_named("service_tier"),
     }
@@ -234,7 +263,10 @@ fn wants_json_object(text: &RawValue) -> bool {
 /// # Errors
 ///
 /// When it is something else.
-pub fn optional_string<'a>(value: &'a RawValue, param: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+pub fn optional_string<'a>(
+    value: &'a RawValue,
+    param: &str,
+) -> Result<Option<Cow<'a, str>>, Refused> {
     if json::is_null(value) {
         return Ok(None);
     }

@@ -80,7 +80,9 @@ impl Patches {
             "model" => Some(json::quote(&self.model).into()),
             // The backend's own is the ChatGPT user id: never a client's business.
             "safety_identifier" => Some(self.echoed(name).unwrap_or("null").into()),
-            "prompt_cache_key" => Some(self.cache_key.as_deref().map_or("null".into(), |key| json::quote(key).into())),
+            "prompt_cache_key" => {
+                Some(self.cache_key.as_deref().map_or("null".into(), |key| json::quote(key).into()))
+            }
             "output" => {
                 let empty = json::list(value).is_none_or(|list| list.is_empty());
                 output.filter(|_| empty).map(|output| output.to_owned().into())
@@ -135,7 +137,12 @@ pub fn failed(snapshot: Option<&str>, code: &str, message: &str) -> String {
             _ => writer.raw(name, value.get()),
         }
     }
-    for (name, value) in [("status", "\"failed\""), ("error", error.as_str()), ("output", "[]"), ("object", "\"response\"")] {
+    for (name, value) in [
+        ("status", "\"failed\""),
+        ("error", error.as_str()),
+        ("output", "[]"),
+        ("object", "\"response\""),
+    ] {
         if object.get(name).is_none() {
             writer.raw(name, value);
         }
@@ -173,7 +180,7 @@ mod tests {
     fn an_empty_output_is_filled_and_a_full_one_kept() {
         assert_eq!(patched(r#"{"output":[]}"#, Some("[1]"))["output"].to_string(), "[1]");
         assert_eq!(patched(r#"{"output":[2]}"#, Some("[1]"))["output"].to_string(), "[2]");
-        assert_eq!(patched(r#"{}"#, Some("[1]"))["output"].to_string(), "[1]");
+        assert_eq!(patched("{}", Some("[1]"))["output"].to_string(), "[1]");
     }
 
     #[test]
@@ -192,13 +199,20 @@ mod tests {
         let expected = Usage { input: 10, cached: 4, output: 5, reasoning: 2, total: 15 };
         assert_eq!(usage(&full.unwrap()), Some(expected));
         assert_eq!(usage(&Object::of_text(r#"{"usage":null}"#).unwrap()), None);
-        let bare = usage(&Object::of_text(r#"{"usage":{"input_tokens":1,"output_tokens":2}}"#).unwrap()).unwrap();
+        let bare =
+            usage(&Object::of_text(r#"{"usage":{"input_tokens":1,"output_tokens":2}}"#).unwrap())
+                .unwrap();
         assert_eq!(bare.total, 3);
     }
 
     #[test]
     fn a_broken_response_says_failed() {
-        let response: Value = serde_json::from_str(&failed(Some(r#"{"id":"r","status":"in_progress","error":null}"#), "c", "m")).unwrap();
+        let response: Value = serde_json::from_str(&failed(
+            Some(r#"{"id":"r","status":"in_progress","error":null}"#),
+            "c",
+            "m",
+        ))
+        .unwrap();
         assert_eq!(response["status"], "failed");
         assert_eq!(response["error"]["code"], "c");
         assert_eq!(response["id"], "r");

@@ -4,7 +4,9 @@
 use crate::json::{self, Object};
 use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind, ResponseEvent};
 use crate::responses::response;
-use crate::translate::completion_from_responses::{completion_id, created, finish_reason, usage_json};
+use crate::translate::completion_from_responses::{
+    completion_id, created, finish_reason, usage_json,
+};
 use crate::translate::responses_from_chat::CallStyle;
 
 /// How reasoning shows in chat.
@@ -47,6 +49,11 @@ pub struct ChatStream {
     /// Reasoning was shown, so that a further part wants a distance.
     reasoned: bool,
     calls: Vec<Call>,
+    /// Named calls in the order in which they were named: the client's numbers.
+    order: Vec<usize>,
+    /// How many of them the client has whole. Only the next one is being told: the SDKs take
+    /// a change of the number for the end of a call.
+    told: usize,
     /// Items whose text has been sent, by index in the output.
     texts: Vec<u64>,
 }
@@ -55,20 +62,40 @@ pub struct ChatStream {
 struct Call {
     output_index: u64,
     item_id: String,
-    call_id: String,
-    custom: bool,
-    /// Its place among the calls the client knows of; `None` until it is announced.
-    index: Option<usize>,
+    /// What the client must know of it; `None` until the stream has named it.
+    named: Option<Named>,
     /// What is known of the argument, with the escapes of a JSON string, and how much of it
     /// the client has.
     argument: String,
     sent: usize,
+    /// Nothing more comes.
+    done: bool,
+}
+
+#[derive(Debug)]
+struct Named {
+    /// The `call_id`.
+    id: String,
+    name: String,
+    custom: bool,
+    /// The client has it.
+    announced: bool,
 }
 
 impl ChatStream {
     /// A translator for one client.
     pub fn new(look: Look) -> Self {
-        Self { look, head: Vec::new(), opened: false, thinking: false, reasoned: false, calls: Vec::new(), texts: Vec::new() }
+        Self {
+            look,
+            head: Vec::new(),
+            opened: false,
+            thinking: false,
+            reasoned: false,
+            calls: Vec::new(),
+            order: Vec::new(),
+            told: 0,
+            texts: Vec::new(),
+        }
     }
 
     /// Takes one event and appends what the client must see next, each chunk a whole event of
@@ -77,7 +104,8 @@ impl ChatStream {
     pub fn push(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event.kind {
             Kind::Created | Kind::InProgress => {
-                let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
+                let response =
+                    event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
                 self.open(response.as_ref(), out);
             }
             Kind::TextDelta => {
@@ -104,13 +132,18 @@ impl ChatStream {
             Kind::ArgumentsDelta => {
                 if let Some(delta) = event.read::<Delta<'_>>() {
                     let at = self.call(&delta.item_id, delta.output_index);
-                    self.grow(at, json::escaped(delta.delta).unwrap_or_default(), out);
+                    if let Some(call) = self.calls.get_mut(at).filter(|call| !call.done) {
+                        call.argument.push_str(json::escaped(delta.delta).unwrap_or_default());
+                    }
+                    self.tell(out);
                 }
             }
             Kind::ArgumentsDone => {
                 if let Some(done) = event.read::<Done<'_>>() {
                     let at = self.call(&done.item_id, done.output_index);
-                    self.settle(at, done.arguments.or(done.input).and_then(json::escaped).unwrap_or_default(), out);
+                    let whole = done.arguments.or(done.input).and_then(json::escaped);
+                    self.settle(at, whole.unwrap_or_default());
+                    self.tell(out);
                 }
             }
             Kind::Completed | Kind::Incomplete => self.close(event, out),
@@ -121,7 +154,8 @@ impl ChatStream {
             | Kind::Error
             | Kind::Codex
             | Kind::Idle
-            | Kind::Other => {}
+            | Kind::Other
+            | Kind::Unknown => {}
         }
     }
 
@@ -138,7 +172,9 @@ impl ChatStream {
             return;
         }
         self.opened = true;
-        let id = response.and_then(|it| it.string("id")).map_or_else(|| self.look.fallback_id.clone(), |id| completion_id(&id));
+        let id = response
+            .and_then(|it| it.string("id"))
+            .map_or_else(|| self.look.fallback_id.clone(), |id| completion_id(&id));
         let created = response.and_then(created).unwrap_or(self.look.now);
         let (id, model) = (json::quote(&id), json::quote(&self.look.model));
         self.head = format!(
@@ -162,7 +198,11 @@ impl ChatStream {
         for text in [before, piece, after, ",\"logprobs\":null,\"finish_reason\":", finish, "}]"] {
             out.extend_from_slice(text.as_bytes());
         }
-        out.extend_from_slice(if self.look.include_usage { b",\"usage\":null}\n\n" } else { b"}\n\n" });
+        out.extend_from_slice(if self.look.include_usage {
+            b",\"usage\":null}\n\n"
+        } else {
+            b"}\n\n"
+        });
     }
 
     fn text(&mut self, index: u64, raw: &str, out: &mut Vec<u8>) {
@@ -205,20 +245,13 @@ impl ChatStream {
     fn item(&mut self, index: u64, item: &str, done: bool, out: &mut Vec<u8>) {
         let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
         if let Some(custom) = head.custom_call() {
-            let call_id = head.call_id.clone().unwrap_or_default();
             let at = self.call(head.id.as_deref().unwrap_or_default(), index);
-            let known = self.calls.iter().any(|call| call.index.is_some() && call.call_id == call_id);
-            if let Some(call) = self.calls.get_mut(at)
-                && call.index.is_none()
-                && !known
-            {
-                call.custom = custom;
-                call.call_id = call_id.into_owned();
-                self.announce(at, head.name.as_deref().unwrap_or_default(), out);
+            let id = head.call_id.clone().unwrap_or_default();
+            self.name(at, &id, head.name.as_deref().unwrap_or_default(), custom);
+            if done {
+                self.settle(at, head.argument().unwrap_or_default());
             }
-            if done && self.calls.get(at).is_some_and(|call| call.index.is_some()) {
-                self.settle(at, head.argument().unwrap_or_default(), out);
-            }
+            self.tell(out);
         } else if done && head.kind == "message" && !self.texts.contains(&index) {
             self.whole_message(index, item, out);
         }
@@ -226,9 +259,15 @@ impl ChatStream {
 
     /// A message whose pieces never came.
     fn whole_message(&mut self, index: u64, item: &str, out: &mut Vec<u8>) {
-        let Some(parts) = Object::of_text(item).and_then(|it| it.some("content")).and_then(json::list) else { return };
+        let Some(parts) =
+            Object::of_text(item).and_then(|it| it.some("content")).and_then(json::list)
+        else {
+            return;
+        };
         for part in parts.into_iter().filter_map(Object::of) {
-            if let Some(text) = part.get("text").filter(|it| json::escaped(it).is_some_and(|it| !it.is_empty())) {
+            if let Some(text) =
+                part.get("text").filter(|it| json::escaped(it).is_some_and(|it| !it.is_empty()))
+            {
                 self.text(index, text.get(), out);
             } else if let Some(refusal) = part.get("refusal") {
                 self.refusal(index, refusal.get(), out);
@@ -238,8 +277,10 @@ impl ChatStream {
 
     /// The call an event speaks of: by its item's id, else by its place in the output.
     fn call(&mut self, item_id: &str, output_index: u64) -> usize {
-        let by_id = self.calls.iter().position(|call| !item_id.is_empty() && call.item_id == item_id);
-        let found = by_id.or_else(|| self.calls.iter().position(|call| call.output_index == output_index));
+        let by_id =
+            self.calls.iter().position(|call| !item_id.is_empty() && call.item_id == item_id);
+        let found =
+            by_id.or_else(|| self.calls.iter().position(|call| call.output_index == output_index));
         if let Some(at) = found {
             return at;
         }
@@ -247,72 +288,107 @@ impl ChatStream {
         self.calls.len() - 1
     }
 
-    fn announce(&mut self, at: usize, name: &str, out: &mut Vec<u8>) {
-        let index = self.calls.iter().filter(|call| call.index.is_some()).count();
-        let Some(call) = self.calls.get_mut(at) else { return };
-        call.index = Some(index);
-        let (id, name, custom) = (json::quote(&call.call_id), json::quote(name), call.custom);
-        let text = match (self.look.style, custom) {
-            (CallStyle::Function, _) if index > 0 => return,
-            (CallStyle::Function, _) => format!("{{\"function_call\":{{\"name\":{name},\"arguments\":\"\"}}}}"),
-            (CallStyle::Tools, true) => {
-                format!("{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"\"}}}}]}}")
-            }
-            (CallStyle::Tools, false) => {
-                format!("{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"function\",\"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]}}")
-            }
-        };
-        self.stop_thinking(out);
-        self.chunk(&text, "", "", out);
-        self.flush(at, out);
-    }
-
-    fn grow(&mut self, at: usize, piece: &str, out: &mut Vec<u8>) {
-        if let Some(call) = self.calls.get_mut(at) {
-            call.argument.push_str(piece);
+    /// Names a call, unless its id is known already: a call is told once.
+    fn name(&mut self, at: usize, id: &str, name: &str, custom: bool) {
+        let known = |call: &Call| call.named.as_ref().is_some_and(|named| named.id == id);
+        if self.calls.iter().any(known) {
+            return;
         }
-        self.flush(at, out);
+        let Some(call) = self.calls.get_mut(at).filter(|call| call.named.is_none()) else { return };
+        call.named =
+            Some(Named { id: id.to_owned(), name: name.to_owned(), custom, announced: false });
+        self.order.push(at);
     }
 
-    /// The whole argument is known: the client gets what it has not.
-    fn settle(&mut self, at: usize, whole: &str, out: &mut Vec<u8>) {
-        if let Some(call) = self.calls.get_mut(at)
-            && whole.starts_with(call.argument.as_str())
-        {
+    /// The whole argument is known.
+    fn settle(&mut self, at: usize, whole: &str) {
+        let Some(call) = self.calls.get_mut(at) else { return };
+        if whole.starts_with(call.argument.as_str()) {
             whole.clone_into(&mut call.argument);
         }
-        self.flush(at, out);
+        call.done = true;
     }
 
-    fn flush(&mut self, at: usize, out: &mut Vec<u8>) {
-        let Some(call) = self.calls.get_mut(at).filter(|call| call.sent < call.argument.len()) else { return };
-        let Some(index) = call.index else { return };
-        let fresh = call.argument.get(call.sent..).unwrap_or_default().to_owned();
-        call.sent = call.argument.len();
-        let (before, after) = match (self.look.style, call.custom) {
+    /// Tells the client what it may know by now, one call after the other.
+    fn tell(&mut self, out: &mut Vec<u8>) {
+        while let Some(call) = self.order.get(self.told).and_then(|at| self.calls.get_mut(*at)) {
+            let (index, done) = (self.told, call.done);
+            let Some(named) = &mut call.named else { return };
+            let custom = named.custom;
+            let opening = (!std::mem::replace(&mut named.announced, true))
+                .then(|| (json::quote(&named.id), json::quote(&named.name)));
+            let fresh = call.argument.get(call.sent..).unwrap_or_default().to_owned();
+            call.sent = call.argument.len();
+            if let Some((id, name)) = opening {
+                self.stop_thinking(out);
+                self.announce(index, &id, &name, custom, out);
+            }
+            if !fresh.is_empty() {
+                self.argument(index, &fresh, custom, out);
+            }
+            if !done {
+                return;
+            }
+            self.told += 1;
+        }
+    }
+
+    fn announce(&mut self, index: usize, id: &str, name: &str, custom: bool, out: &mut Vec<u8>) {
+        let text = match (self.look.style, custom) {
+            (CallStyle::Function, _) if index > 0 => return,
+            (CallStyle::Function, _) => {
+                format!("{{\"function_call\":{{\"name\":{name},\"arguments\":\"\"}}}}")
+            }
+            (CallStyle::Tools, true) => format!(
+                "{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"custom\",\
+                 \"custom\":{{\"name\":{name},\"input\":\"\"}}}}]}}"
+            ),
+            (CallStyle::Tools, false) => format!(
+                "{{\"tool_calls\":[{{\"index\":{index},\"id\":{id},\"type\":\"function\",\
+                 \"function\":{{\"name\":{name},\"arguments\":\"\"}}}}]}}"
+            ),
+        };
+        self.chunk(&text, "", "", out);
+    }
+
+    fn argument(&mut self, index: usize, piece: &str, custom: bool, out: &mut Vec<u8>) {
+        let (before, after) = match (self.look.style, custom) {
             (CallStyle::Function, _) if index > 0 => return,
             (CallStyle::Function, _) => ("{\"function_call\":{\"arguments\":\"".to_owned(), "\"}}"),
-            (CallStyle::Tools, true) => (format!("{{\"tool_calls\":[{{\"index\":{index},\"custom\":{{\"input\":\""), "\"}}]}"),
-            (CallStyle::Tools, false) => {
-                (format!("{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":\""), "\"}}]}")
-            }
+            (CallStyle::Tools, true) => (
+                format!("{{\"tool_calls\":[{{\"index\":{index},\"custom\":{{\"input\":\""),
+                "\"}}]}",
+            ),
+            (CallStyle::Tools, false) => (
+                format!("{{\"tool_calls\":[{{\"index\":{index},\"function\":{{\"arguments\":\""),
+                "\"}}]}",
+            ),
         };
-        self.chunk(&before, &fresh, after, out);
+        self.chunk(&before, piece, after, out);
     }
 
     fn close(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
         self.open(response.as_ref(), out);
-        let output = response.as_ref().and_then(|it| it.some("output")).and_then(json::list).unwrap_or_default();
+        let output = response
+            .as_ref()
+            .and_then(|it| it.some("output"))
+            .and_then(json::list)
+            .unwrap_or_default();
         for (index, item) in (0..).zip(output) {
             self.item(index, item.get(), true, out);
         }
+        self.calls.iter_mut().for_each(|call| call.done = true);
+        self.tell(out);
         self.stop_thinking(out);
-        let called = self.calls.iter().any(|call| call.index.is_some());
+        let called = !self.order.is_empty();
         let reason = finish_reason(event.kind, response.as_ref(), called, self.look.style);
         self.write("{}", "", "", &format!("\"{reason}\""), out);
         if self.look.include_usage {
-            let usage = response.as_ref().and_then(response::usage).map_or_else(|| "null".to_owned(), |it| usage_json(&it));
+            let usage = response
+                .as_ref()
+                .and_then(response::usage)
+                .map_or_else(|| "null".to_owned(), |it| usage_json(&it));
             out.extend_from_slice(&self.head);
             out.extend_from_slice(format!("],\"usage\":{usage}}}\n\n").as_bytes());
         }

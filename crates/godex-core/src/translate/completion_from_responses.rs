@@ -21,7 +21,12 @@ pub(super) fn created(response: &Object<'_>) -> Option<u64> {
 }
 
 /// Why the answer ended, in chat's words.
-pub(super) fn finish_reason(kind: Kind, response: Option<&Object<'_>>, called: bool, style: CallStyle) -> &'static str {
+pub(super) fn finish_reason(
+    kind: Kind,
+    response: Option<&Object<'_>>,
+    called: bool,
+    style: CallStyle,
+) -> &'static str {
     let details = response.and_then(|it| it.some("incomplete_details")).and_then(Object::of);
     let reason = details.and_then(|it| it.string("reason"));
     match reason.as_deref() {
@@ -50,7 +55,8 @@ pub fn completion(end: Kind, response: &Object<'_>, items: &[String], look: &Loo
     for item in items {
         said.item(item);
     }
-    let id = response.string("id").map_or_else(|| look.fallback_id.clone(), |id| completion_id(&id));
+    let id =
+        response.string("id").map_or_else(|| look.fallback_id.clone(), |id| completion_id(&id));
     let mut writer = Writer::new(1024);
     writer.string("id", &id);
     writer.string("object", "chat.completion");
@@ -106,11 +112,14 @@ impl Said {
         match head.kind.as_ref() {
             "message" => parts("content").into_iter().for_each(|part| self.part(part)),
             "reasoning" => {
-                for part in parts("summary").into_iter().chain(parts("content")).filter_map(Object::of) {
+                for part in
+                    parts("summary").into_iter().chain(parts("content")).filter_map(Object::of)
+                {
                     if !self.reasoning.is_empty() {
                         self.reasoning.push_str("\\n\\n");
                     }
-                    self.reasoning.push_str(part.get("text").and_then(json::escaped).unwrap_or_default());
+                    self.reasoning
+                        .push_str(part.get("text").and_then(json::escaped).unwrap_or_default());
                 }
             }
             _ => {}
@@ -128,7 +137,10 @@ impl Said {
                 for (name, value) in citation.iter().filter(|(name, _)| *name != "type") {
                     inner.raw(name, value.get());
                 }
-                self.annotations.push(format!(r#"{{"type":"url_citation","url_citation":{}}}"#, inner.finish_text()));
+                self.annotations.push(format!(
+                    r#"{{"type":"url_citation","url_citation":{}}}"#,
+                    inner.finish_text()
+                ));
             }
         }
     }
@@ -142,7 +154,11 @@ impl Said {
         let mut writer = Writer::new(text.len() + 256);
         writer.string("role", "assistant");
         writer.raw("content", &if nothing { "null".to_owned() } else { format!("\"{text}\"") });
-        let refusal = if self.refusal.is_empty() { "null".to_owned() } else { format!("\"{}\"", self.refusal) };
+        let refusal = if self.refusal.is_empty() {
+            "null".to_owned()
+        } else {
+            format!("\"{}\"", self.refusal)
+        };
         writer.raw("refusal", &refusal);
         writer.raw("annotations", &format!("[{}]", self.annotations.join(",")));
         if look.reasoning == ReasoningMode::Content && !self.reasoning.is_empty() {
@@ -169,7 +185,10 @@ impl Called {
         let id = json::quote(&self.id);
         if self.custom {
             let name = json::quote(&self.name);
-            return format!("{{\"id\":{id},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"{}\"}}}}", self.argument);
+            return format!(
+                "{{\"id\":{id},\"type\":\"custom\",\"custom\":{{\"name\":{name},\"input\":\"{}\"}}}}",
+                self.argument
+            );
         }
         format!("{{\"id\":{id},\"type\":\"function\",\"function\":{}}}", self.function())
     }

@@ -30,7 +30,11 @@ pub enum CallStyle {
 /// # Errors
 ///
 /// When a parameter has the wrong type or cannot be carried.
-pub fn read<'a>(object: Object<'a>, refusals: &Refusals, summaries: bool) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
+pub fn read<'a>(
+    object: Object<'a>,
+    refusals: &Refusals,
+    summaries: bool,
+) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
     let mut reader = Reader {
         ask: Ask::default(),
         draft: Draft::new(Dialect::Standard),
@@ -46,7 +50,10 @@ pub fn read<'a>(object: Object<'a>, refusals: &Refusals, summaries: bool) -> Res
         return Err(Refused::missing("messages"));
     };
     reader.messages(messages)?;
-    if summaries && reader.draft.reasoning.summary.is_none() && reader.draft.reasoning.effort.as_deref() != Some("none") {
+    if summaries
+        && reader.draft.reasoning.summary.is_none()
+        && reader.draft.reasoning.effort.as_deref() != Some("none")
+    {
         reader.draft.reasoning.summary = Some("auto".into());
     }
     if reader.has_text {
@@ -67,7 +74,12 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn field(&mut self, name: Cow<'a, str>, value: &'a RawValue, refusals: &Refusals) -> Result<(), Refused> {
+    fn field(
+        &mut self,
+        name: Cow<'a, str>,
+        value: &'a RawValue,
+        refusals: &Refusals,
+    ) -> Result<(), Refused> {
         let slot = match name.as_ref() {
             "model" => {
                 self.ask.model = optional_string(value, "model")?.map(Cow::into_owned);
@@ -112,7 +124,8 @@ impl<'a> Reader<'a> {
                 Slot::Reasoning
             }
             "prompt_cache_key" => {
-                self.ask.cache_key = optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
+                self.ask.cache_key =
+                    optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
                 Slot::PromptCacheKey
             }
             "store" => {
@@ -125,12 +138,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn other(&mut self, name: Cow<'a, str>, value: &'a RawValue, refusals: &Refusals) -> Result<(), Refused> {
+    fn other(
+        &mut self,
+        name: Cow<'a, str>,
+        value: &'a RawValue,
+        refusals: &Refusals,
+    ) -> Result<(), Refused> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
             "n" => {
                 fields::one_choice(value.get())?;
-                return Ok(());
             }
             "stream_options" => {
                 self.ask.include_usage = stream_options(value)?;
@@ -146,8 +163,14 @@ impl<'a> Reader<'a> {
             }
             "service_tier" => return carry_tier(&mut self.draft, value),
             "text" => return self.text_object(value),
-            "modalities" if json::list(value).is_some_and(|list| list.iter().any(|it| it.get() == "\"audio\"")) => {
-                return Err(Refused::new("modalities", "Audio cannot be carried: the Codex backend answers with text only."));
+            "modalities"
+                if json::list(value)
+                    .is_some_and(|list| list.iter().any(|it| it.get() == "\"audio\"")) =>
+            {
+                return Err(Refused::new(
+                    "modalities",
+                    "Audio cannot be carried: the Codex backend answers with text only.",
+                ));
             }
             chat_only if CHAT_ONLY.contains(&chat_only) => {
                 if !matches!(value.get(), "null" | "false") {
@@ -165,7 +188,9 @@ impl<'a> Reader<'a> {
         if json::is_null(value) {
             return Ok(());
         }
-        let Some(object) = Object::of(value) else { return Err(Refused::kind("text", "an object")) };
+        let Some(object) = Object::of(value) else {
+            return Err(Refused::kind("text", "an object"));
+        };
         for (name, value) in object.iter() {
             self.text.raw(name, value.get());
         }
@@ -178,13 +203,17 @@ impl<'a> Reader<'a> {
         if json::is_null(value) {
             return Ok(());
         }
-        let object = Object::of(value).ok_or_else(|| Refused::kind("response_format", "an object"))?;
+        let object =
+            Object::of(value).ok_or_else(|| Refused::kind("response_format", "an object"))?;
         let kind = object.string("type").ok_or_else(|| Refused::missing("response_format.type"))?;
         let mut format = Writer::new(value.get().len() + 32);
         format.string("type", &kind);
         if kind == "json_schema" {
             let param = "response_format.json_schema";
-            let schema = object.some("json_schema").and_then(Object::of).ok_or_else(|| Refused::missing(param))?;
+            let schema = object
+                .some("json_schema")
+                .and_then(Object::of)
+                .ok_or_else(|| Refused::missing(param))?;
             if schema.string("name").is_none() {
                 return Err(Refused::missing(&format!("{param}.name")));
             }
@@ -210,7 +239,9 @@ impl<'a> Reader<'a> {
             let Some(message) = Object::of(raw) else {
                 return Err(Refused::kind(&path, "a message object"));
             };
-            if message.some("name").is_some() && message.string("role").as_deref() != Some("function") {
+            if message.some("name").is_some()
+                && message.string("role").as_deref() != Some("function")
+            {
                 self.draft.drop_named(format!("{path}.name"));
             }
             match message.string("role").as_deref() {
@@ -228,12 +259,16 @@ impl<'a> Reader<'a> {
                 }
                 Some("function") => {
                     let name = message.string("name").unwrap_or_default();
-                    let at = legacy.iter().position(|(called, _): &(Cow<'_, str>, String)| *called == name);
+                    let at = legacy
+                        .iter()
+                        .position(|(called, _): &(Cow<'_, str>, String)| *called == name);
                     let id = at.map_or_else(|| format!("call_{name}"), |at| legacy.remove(at).1);
                     self.output(id.into(), message.get("content"), &path)?;
                 }
                 Some(other) => {
-                    let words = format!("Invalid value: '{other}'. Supported values are: 'system', 'developer', 'user', 'assistant' and 'tool'.");
+                    let words = format!(
+                        "Invalid value: '{other}'. Supported values are: 'system', 'developer', 'user', 'assistant' and 'tool'."
+                    );
                     return Err(Refused::new(format!("{path}.role"), words));
                 }
                 None => return Err(Refused::missing(&format!("{path}.role"))),
@@ -247,34 +282,43 @@ impl<'a> Reader<'a> {
             self.draft.items.push(item);
         }
         if self.draft.items.is_empty() {
-            return Err(Refused::new("messages", "'messages' must not be empty: give it at least one message with content."));
+            return Err(Refused::new(
+                "messages",
+                "'messages' must not be empty: give it at least one message with content.",
+            ));
         }
         Ok(())
     }
 
     /// Leading guidance becomes part of the instructions, later guidance a developer message.
     /// Returns how many texts became instructions, with the message they came from.
-    fn guidance(&mut self, message: &Object<'a>, path: &str) -> Result<Option<(usize, Item<'a>)>, Refused> {
+    fn guidance(
+        &mut self,
+        message: &Object<'a>,
+        path: &str,
+    ) -> Result<Option<(usize, Item<'a>)>, Refused> {
         let Some(value) = message.some("content") else { return Ok(None) };
         let parts = content::parts(value, Voice::Input, &format!("{path}.content"))?;
         if parts == "[]" {
             return Ok(None);
         }
         let item = said("developer", Kind::Developer, &parts);
-        match content::texts(value).filter(|_| self.draft.items.is_empty()) {
-            Some(texts) => {
-                let count = texts.len();
-                self.draft.instructions.extend(texts.into_iter().map(Cow::Borrowed));
-                Ok(Some((count, item)))
-            }
-            None => {
-                self.draft.items.push(item);
-                Ok(None)
-            }
-        }
+        let Some(texts) = content::texts(value).filter(|_| self.draft.items.is_empty()) else {
+            self.draft.items.push(item);
+            return Ok(None);
+        };
+        let count = texts.len();
+        self.draft.instructions.extend(texts.into_iter().map(Cow::Borrowed));
+        Ok(Some((count, item)))
     }
 
-    fn said(&mut self, message: &Object<'a>, kind: Kind<'a>, voice: Voice, path: &str) -> Result<(), Refused> {
+    fn said(
+        &mut self,
+        message: &Object<'a>,
+        kind: Kind<'a>,
+        voice: Voice,
+        path: &str,
+    ) -> Result<(), Refused> {
         let Some(value) = message.some("content") else { return Ok(()) };
         let parts = content::parts(value, voice, &format!("{path}.content"))?;
         if parts != "[]" {
@@ -292,7 +336,10 @@ impl<'a> Reader<'a> {
         index: usize,
     ) -> Result<(), Refused> {
         if message.some("audio").is_some() {
-            return Err(Refused::new(format!("{path}.audio"), "Audio cannot be carried: the Codex backend takes text, images and files only."));
+            return Err(Refused::new(
+                format!("{path}.audio"),
+                "Audio cannot be carried: the Codex backend takes text, images and files only.",
+            ));
         }
         for name in ["reasoning_content", "reasoning"] {
             if message.some(name).is_some() {
@@ -300,20 +347,25 @@ impl<'a> Reader<'a> {
             }
         }
         self.said(message, Kind::Assistant, Voice::Assistant, path)?;
-        if let Some(refusal) = message.some("refusal").and_then(json::escaped).filter(|text| !text.is_empty()) {
+        if let Some(refusal) =
+            message.some("refusal").and_then(json::escaped).filter(|text| !text.is_empty())
+        {
             let part = format!(r#"[{{"type":"refusal","refusal":"{refusal}"}}]"#);
             self.draft.items.push(said("assistant", Kind::Assistant, &part));
         }
         if let Some(calls) = message.some("tool_calls") {
             let param = format!("{path}.tool_calls");
-            let calls = json::list(calls).ok_or_else(|| Refused::kind(&param, "a list of tool calls"))?;
+            let calls =
+                json::list(calls).ok_or_else(|| Refused::kind(&param, "a list of tool calls"))?;
             for (at, call) in calls.into_iter().enumerate() {
                 self.call(call, &format!("{param}[{at}]"))?;
             }
         }
         if let Some(call) = message.some("function_call").and_then(Object::of) {
             let id = format!("call_{index}");
-            let name = call.string("name").ok_or_else(|| Refused::missing(&format!("{path}.function_call.name")))?;
+            let name = call
+                .string("name")
+                .ok_or_else(|| Refused::missing(&format!("{path}.function_call.name")))?;
             self.draft.items.push(called(id.clone().into(), false, &name, call.some("arguments")));
             legacy.push((name, id));
         }
@@ -322,27 +374,46 @@ impl<'a> Reader<'a> {
 
     fn call(&mut self, raw: &'a RawValue, path: &str) -> Result<(), Refused> {
         let call = Object::of(raw).ok_or_else(|| Refused::kind(path, "a tool call"))?;
-        let id = call.string("id").filter(|id| !id.is_empty()).ok_or_else(|| Refused::missing(&format!("{path}.id")))?;
+        let id = call
+            .string("id")
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| Refused::missing(&format!("{path}.id")))?;
         let custom = call.string("type").as_deref() == Some("custom");
-        let (member, argument) = if custom { ("custom", "input") } else { ("function", "arguments") };
+        let (member, argument) =
+            if custom { ("custom", "input") } else { ("function", "arguments") };
         let inner = call.some(member).and_then(Object::of);
         let inner = inner.ok_or_else(|| Refused::missing(&format!("{path}.{member}")))?;
-        let name = inner.string("name").ok_or_else(|| Refused::missing(&format!("{path}.{member}.name")))?;
+        let name = inner
+            .string("name")
+            .ok_or_else(|| Refused::missing(&format!("{path}.{member}.name")))?;
         self.draft.items.push(called(id, custom, &name, inner.some(argument)));
         Ok(())
     }
 
     /// The output of a call. Chat does not say whether the call was a custom one: the pairs
     /// are matched later.
-    fn output(&mut self, id: Cow<'a, str>, value: Option<&'a RawValue>, path: &str) -> Result<(), Refused> {
+    fn output(
+        &mut self,
+        id: Cow<'a, str>,
+        value: Option<&'a RawValue>,
+        path: &str,
+    ) -> Result<(), Refused> {
         let custom = self.draft.items.iter().rev().find_map(|item| match &item.kind {
             Kind::Call(call) if call.id == id => Some(call.custom),
-            Kind::Call(_) | Kind::Output(_) | Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => None,
+            Kind::Call(_)
+            | Kind::Output(_)
+            | Kind::User
+            | Kind::Developer
+            | Kind::Assistant
+            | Kind::Other => None,
         });
         let custom = custom.unwrap_or_default();
         let text = content::output(value, &format!("{path}.content"))?;
         let mut writer = Writer::new(text.len() + 96);
-        writer.string("type", if custom { "custom_tool_call_output" } else { "function_call_output" });
+        writer.string(
+            "type",
+            if custom { "custom_tool_call_output" } else { "function_call_output" },
+        );
         writer.string("call_id", &id);
         writer.raw("output", &text);
         let kind = Kind::Output(Call { id, custom });
@@ -376,7 +447,9 @@ fn stream_options(value: &RawValue) -> Result<bool, Refused> {
     }
     let object = Object::of(value).ok_or_else(|| Refused::kind("stream_options", "an object"))?;
     match object.some("include_usage") {
-        Some(value) => Ok(optional_bool(value, "stream_options.include_usage")?.unwrap_or_default()),
+        Some(value) => {
+            Ok(optional_bool(value, "stream_options.include_usage")?.unwrap_or_default())
+        }
         None => Ok(false),
     }
 }

@@ -156,7 +156,7 @@ async fn start(
     let listener = bind(config.listen)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
-    announce(&config, simulated.as_ref(), address, surroundings);
+    announce(&config, &parts.login.status(), simulated.as_ref(), address, surroundings);
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
@@ -181,7 +181,11 @@ async fn start(
 
 /// Opens what serving needs.
 fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
-    let http = connect::client(config.connect_timeout);
+    let http = if config.mock {
+        connect::direct_client(config.connect_timeout)
+    } else {
+        connect::client(config.connect_timeout)
+    };
     let settings = auth::Settings {
         auth_path: config.auth_path.clone(),
         allow_refresh: config.allow_refresh,
@@ -252,6 +256,7 @@ fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
 /// Says that the listener is open.
 fn announce(
     config: &Config,
+    login: &auth::Status,
     simulated: Option<&Simulated>,
     address: SocketAddr,
     surroundings: &Surroundings,
@@ -265,7 +270,7 @@ fn announce(
             tracing::info!(listen = %address, backend = %config.base_url, "listening on {address}");
             return;
         }
-        None => banner::ready(config, address, colour),
+        None => banner::ready(config, login, address, colour),
     };
     // A closed standard error is no reason not to serve.
     let _ = stderr.write_all(text.as_bytes());
@@ -278,7 +283,7 @@ async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    serve::run(config, parts, listener, shutdown).await.map_err(|error| {
-        Failure::new(Exit::Failure, "cannot serve").cause(error.to_string())
-    })
+    serve::run(config, parts, listener, shutdown)
+        .await
+        .map_err(|error| Failure::new(Exit::Failure, "cannot serve").cause(error.to_string()))
 }

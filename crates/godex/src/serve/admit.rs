@@ -24,10 +24,11 @@ pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiErro
 
 /// `Authorization: Bearer`, in any case, else `x-api-key`.
 fn presented(headers: &HeaderMap) -> Option<&str> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
-        let (scheme, key) = value.trim_start().split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
-    });
+    let bearer =
+        headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| {
+            let (scheme, key) = value.trim_start().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        });
     let plain = || headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim);
     bearer.or_else(plain).filter(|key| !key.is_empty())
 }

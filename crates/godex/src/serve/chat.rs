@@ -21,7 +21,7 @@ use crate::clock;
 pub(super) async fn prepare(
     exchange: &mut Exchange,
     parts: &http::request::Parts,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let object = Object::parse(&body)?;

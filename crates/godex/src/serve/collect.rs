@@ -21,7 +21,12 @@ use crate::upstream::handshake::Opened;
 /// # Errors
 ///
 /// When the answer fails or breaks off.
-pub(super) async fn collect(opened: Opened, face: &Face, watch: &mut Watch, idle: Duration) -> Result<Bytes, Fault> {
+pub(super) async fn collect(
+    opened: Opened,
+    face: &Face,
+    watch: &mut Watch,
+    idle: Duration,
+) -> Result<Bytes, Fault> {
     let Opened { mut held, mut decoder, mut body, .. } = opened;
     loop {
         loop {
@@ -40,7 +45,8 @@ pub(super) async fn collect(opened: Opened, face: &Face, watch: &mut Watch, idle
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(None) => {
                 let last = decoder.finish().map_err(|_| Fault::Broken(Break::TooLong))?;
-                let answer = last.and_then(|frame| take(&frame, face, watch).transpose()).transpose()?;
+                let answer =
+                    last.and_then(|frame| take(&frame, face, watch).transpose()).transpose()?;
                 return answer.ok_or(Fault::Broken(Break::Cut));
             }
         }
@@ -68,11 +74,14 @@ fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, 
 fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
     let response = Object::of(event.read::<ResponseEvent<'_>>()?.response)?;
     let text = match face {
-        Face::Responses(face) => face.patches().apply(&response, watch.tap.output.json().as_deref()),
+        Face::Responses(face) => {
+            face.patches().apply(&response, watch.tap.output.json().as_deref())
+        }
         Face::Chat(look, _) => {
             let mut items = watch.tap.output.items();
             if items.is_empty() {
-                let listed = response.some("output").and_then(godex_core::json::list).unwrap_or_default();
+                let listed =
+                    response.some("output").and_then(godex_core::json::list).unwrap_or_default();
                 items = listed.into_iter().map(|item| item.get().to_owned()).collect();
             }
             completion(event.kind, &response, &items, look)

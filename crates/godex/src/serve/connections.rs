@@ -50,7 +50,8 @@ pub(super) async fn serve(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection = connection(Arc::clone(app), stream, peer, stop.clone(), cut.clone());
+                let connection =
+                    connection(Arc::clone(app), stream, peer, stop.clone(), cut.clone());
                 tasks.spawn(open.track_future(connection));
             }
             Err(error) => refused(&error).await,
@@ -61,7 +62,10 @@ pub(super) async fn serve(
     stop.cancel();
     open.close();
     if tokio::time::timeout(drain, open.wait()).await.is_err() {
-        tracing::warn!(connections = open.len(), "the drain timeout is over: running answers are cut off");
+        tracing::warn!(
+            connections = open.len(),
+            "the drain timeout is over: running answers are cut off"
+        );
         app.cut();
         cut.cancel();
         open.wait().await;
@@ -73,7 +77,9 @@ pub(super) async fn serve(
 async fn refused(error: &io::Error) {
     let own_fault = matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionRefused
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
     );
     if !own_fault {
         tracing::error!("cannot accept connections: {error}");
@@ -81,7 +87,13 @@ async fn refused(error: &io::Error) {
     }
 }
 
-async fn connection(app: Arc<App>, stream: TcpStream, peer: SocketAddr, stop: CancellationToken, cut: CancellationToken) {
+async fn connection(
+    app: Arc<App>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) {
     // Without it, small events wait for the acknowledgement of the ones before them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");

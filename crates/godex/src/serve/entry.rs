@@ -41,7 +41,12 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Opens the record of a request.
-    pub(super) fn open(app: Arc<App>, key: Arc<Key>, request_id: String, path: &'static str) -> Self {
+    pub(super) fn open(
+        app: Arc<App>,
+        key: Arc<Key>,
+        request_id: String,
+        path: &'static str,
+    ) -> Self {
         Self {
             app,
             key,
@@ -81,7 +86,10 @@ impl Entry {
             reservation.settle(&self.usage, now);
         }
         let ended = clock::monotonic();
-        let millis = |until: Instant| u64::try_from(until.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX);
+        let millis = |until: Instant| {
+            u64::try_from(until.saturating_duration_since(self.started).as_millis())
+                .unwrap_or(u64::MAX)
+        };
         let line = Line {
             ts: now,
             request_id: self.request_id.as_str().into(),

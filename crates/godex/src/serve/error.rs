@@ -104,7 +104,16 @@ const SERVER: &str = "server_error";
 
 fn look(status: u16, kind: &'static str, code: &str, message: impl Into<String>) -> Look {
     let code = Some(code.to_owned()).filter(|code| !code.is_empty());
-    Look { status, kind, code, param: None, message: message.into(), wait: None, retry: None, resets_at: None }
+    Look {
+        status,
+        kind,
+        code,
+        param: None,
+        message: message.into(),
+        wait: None,
+        retry: None,
+        resets_at: None,
+    }
 }
 
 impl ApiError {
@@ -170,13 +179,16 @@ impl ApiError {
             Self::NoMethod(allowed) => {
                 answer_headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
-            Self::Denied(denied) => headers::describe(denied.state(), limits::wall(), answer_headers),
-            // What is left of the body will not be read.
-            Self::TooLarge { .. } | Self::TooSlow | Self::ClientGone | Self::Draining => {
+            Self::Denied(denied) => {
+                headers::describe(denied.state(), limits::wall(), answer_headers);
+            }
+            // What is left of the body may never come.
+            Self::TooSlow | Self::ClientGone | Self::Draining => {
                 answer_headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Malformed(_)
             | Self::Refused(_)
+            | Self::TooLarge { .. }
             | Self::Encoding(_)
             | Self::NoRoute(_)
             | Self::NoModel(_)
@@ -238,8 +250,15 @@ fn denied_look(denied: &Denied) -> Look {
         },
         Denied::Quota { balance, .. } => {
             let reset = balance.resets_at;
-            let until = reset.map_or_else(|| "It does not come back by itself.".to_owned(), |at| format!("It comes back at {at}."));
-            let words = if balance.is_spent() { "is spent" } else { "has no room for this request beside those under way" };
+            let until = reset.map_or_else(
+                || "It does not come back by itself.".to_owned(),
+                |at| format!("It comes back at {at}."),
+            );
+            let words = if balance.is_spent() {
+                "is spent"
+            } else {
+                "has no room for this request beside those under way"
+            };
             Look {
                 wait: reset.map(|at| headers::until(at, limits::wall())),
                 retry: Some(false),
@@ -247,7 +266,10 @@ fn denied_look(denied: &Denied) -> Look {
                     429,
                     "insufficient_quota",
                     "insufficient_quota",
-                    format!("The token quota of this API key {words}: {} of {} tokens used. {until}", balance.used, balance.limit),
+                    format!(
+                        "The token quota of this API key {words}: {} of {} tokens used. {until}",
+                        balance.used, balance.limit
+                    ),
                 )
             }
         }
@@ -299,7 +321,12 @@ fn refused_look(fault: &Fault, lowest: u16, code: Option<&str>, param: Option<&s
     Look {
         code,
         param: param.map(str::to_owned).or_else(|| refusal.param.clone()),
-        ..look(refusal.status.clamp(lowest, 499), INVALID, "", said(&refusal.message, "The Codex backend refused the request."))
+        ..look(
+            refusal.status.clamp(lowest, 499),
+            INVALID,
+            "",
+            said(&refusal.message, "The Codex backend refused the request."),
+        )
     }
 }
 
@@ -310,7 +337,12 @@ fn spent_look(spent: &PlanSpent) -> Look {
         wait: resets_at.map(|at| Duration::from_secs(at.saturating_sub(now).max(1))),
         retry: Some(false),
         resets_at,
-        ..look(429, "insufficient_quota", "usage_limit_reached", said(&spent.message, "The usage limit of the ChatGPT plan has been reached."))
+        ..look(
+            429,
+            "insufficient_quota",
+            "usage_limit_reached",
+            said(&spent.message, "The usage limit of the ChatGPT plan has been reached."),
+        )
     }
 }
 

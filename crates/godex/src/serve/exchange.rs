@@ -53,7 +53,11 @@ impl Exchange {
     /// # Errors
     ///
     /// When the body cannot be read or a limit is in the way.
-    pub(super) async fn receive(&mut self, parts: &request::Parts, incoming: Incoming) -> Result<bytes::Bytes, ApiError> {
+    pub(super) async fn receive(
+        &mut self,
+        parts: &request::Parts,
+        incoming: &mut Incoming,
+    ) -> Result<bytes::Bytes, ApiError> {
         let body = body::read(&parts.headers, incoming, self.app.max_body).await?;
         let now = Now::read();
         let estimate = quota::estimate(body.len() as u64, None);
@@ -100,9 +104,10 @@ impl Exchange {
         {
             to_backend.insert(SESSION_ID, value);
         }
-        let stand_in = (chosen.upstream == self.app.names.default && !self.app.models.current().known())
-            .then(|| self.app.models.current().first().map(str::to_owned))
-            .flatten();
+        let stand_in = (chosen.upstream == self.app.names.default
+            && !self.app.models.current().known())
+        .then(|| self.app.models.current().first().map(str::to_owned))
+        .flatten();
         let stream = ask.stream;
         Ok(Prepared {
             ready: Ready { outgoing, headers: to_backend, stand_in },
@@ -150,7 +155,8 @@ impl Exchange {
     ) -> (Option<Arc<str>>, Name) {
         let key = &self.key.id;
         let opening = draft.opening();
-        let named = ask.cache_key.as_deref().or_else(|| passed::session(head)).filter(|it| !it.is_empty());
+        let named =
+            ask.cache_key.as_deref().or_else(|| passed::session(head)).filter(|it| !it.is_empty());
         let missing = pairs::missing_calls(&draft.items);
         let own: Option<Arc<str>> = draft.own_instructions().map(|text| text.as_ref().into());
         let now = clock::monotonic();
@@ -168,7 +174,9 @@ impl Exchange {
                 memory.keep_instructions(key, &conversation, own, now);
                 None
             }
-            None => memory.recall(key, &conversation, &[], now).instructions.or(recalled.instructions),
+            None => {
+                memory.recall(key, &conversation, &[], now).instructions.or(recalled.instructions)
+            }
         };
         memory.keep_conversation(key, session, &conversation, now);
         drop(memory);
@@ -189,7 +197,10 @@ impl Exchange {
     }
 
     /// Answers, with what comes back or with what stands in the way.
-    pub(super) async fn finish(mut self, prepared: Result<Prepared, ApiError>) -> Response<AnswerBody> {
+    pub(super) async fn finish(
+        mut self,
+        prepared: Result<Prepared, ApiError>,
+    ) -> Response<AnswerBody> {
         let extra = std::mem::take(&mut self.extra);
         let outcome = match prepared {
             Ok(prepared) => self.send(prepared).await,
@@ -208,21 +219,25 @@ impl Exchange {
         let Self { app, key, mut entry, .. } = self;
         let Prepared { ready, face, session, stream, mut dropped, mut stood_in } = prepared;
         let opener = Arc::clone(&app.opener);
-        let mut opening: Opening = Box::pin(async move { opener.open(ready).await });
-        let opened = match app.heartbeat.filter(|_| stream) {
-            Some(heartbeat) => tokio::time::timeout(heartbeat, &mut opening).await.ok(),
-            None => Some(opening.as_mut().await),
+        let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
+        let outcome = match app.heartbeat.filter(|_| stream) {
+            Some(heartbeat) => tokio::time::timeout(heartbeat, &mut attempts).await.ok(),
+            None => Some(attempts.as_mut().await),
         };
         let key_id = key.id.clone();
-        let mut response = match opened {
-            None => answer::stream(Relay::opening(opening, face, Watch::new(app, entry, key_id, session))),
+        let mut response = match outcome {
+            None => answer::stream(Relay::opening(
+                attempts,
+                face,
+                Watch::new(app, entry, key_id, session),
+            )),
             Some(Err(problem)) => {
                 let error = ApiError::from(problem);
                 entry.finish(error.look().status);
                 return Err(error);
             }
             Some(Ok(Answer { opened, dropped: more, stood_in: other })) => {
-                drop(opening);
+                drop(attempts);
                 dropped.extend(more);
                 stood_in = other.or(stood_in);
                 let from_backend = opened.headers.clone();
@@ -232,7 +247,10 @@ impl Exchange {
                     answer::stream(Relay::flowing(opened, face, watch))
                 } else {
                     let answer = collect::collect(opened, &face, &mut watch, idle).await;
-                    answer::json(StatusCode::OK, answer.map_err(|fault| collect::failed(&mut watch, fault))?)
+                    answer::json(
+                        StatusCode::OK,
+                        answer.map_err(|fault| collect::failed(&mut watch, fault))?,
+                    )
                 };
                 passed::downstream(&from_backend, response.headers_mut());
                 response

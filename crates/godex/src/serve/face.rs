@@ -76,7 +76,13 @@ impl Out {
 impl Face {
     /// The face of `/v1/responses`.
     pub(super) fn responses(patches: Patches, dialect: Dialect) -> Self {
-        Self::Responses(ResponsesFace { patches, dialect, passed: 0, renumber: false, snapshot: None })
+        Self::Responses(ResponsesFace {
+            patches,
+            dialect,
+            passed: 0,
+            renumber: false,
+            snapshot: None,
+        })
     }
 
     /// The face of `/v1/chat/completions`.
@@ -103,7 +109,9 @@ impl Face {
     /// A sign of life. Comments do not count for the Codex CLI: it gets the state again.
     pub(super) fn breathe(&mut self, tap: &Tap, out: &mut Out) {
         match self {
-            Self::Responses(face) if face.dialect == Dialect::Codex && face.snapshot.is_some() => face.repeat(tap, out),
+            Self::Responses(face) if face.dialect == Dialect::Codex && face.snapshot.is_some() => {
+                face.repeat(tap, out);
+            }
             Self::Responses(_) | Self::Chat(..) => out.bytes().extend_from_slice(COMMENT),
         }
     }
@@ -132,7 +140,8 @@ impl ResponsesFace {
             | Kind::ReasoningDelta
             | Kind::Codex
             | Kind::Idle
-            | Kind::Other => return self.relay(frame, event, out),
+            | Kind::Other
+            | Kind::Unknown => return self.relay(frame, event, out),
         };
         let Some(text) = self.patches.event(event.text, output.as_deref()) else {
             return self.relay(frame, event, out);
@@ -177,7 +186,8 @@ impl ResponsesFace {
     fn repeat(&mut self, tap: &Tap, out: &mut Out) {
         let Some(snapshot) = &self.snapshot else { return };
         let output = tap.output.json();
-        let response = Object::of_text(snapshot).map(|object| self.patches.apply(&object, output.as_deref()));
+        let response =
+            Object::of_text(snapshot).map(|object| self.patches.apply(&object, output.as_deref()));
         let mut writer = Writer::new(snapshot.len() + 128);
         writer.string("type", "response.in_progress");
         writer.raw("response", response.as_deref().unwrap_or(snapshot));
@@ -191,11 +201,14 @@ impl ResponsesFace {
     /// raise; the object satisfies readers of the flat and of the nested form.
     fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
         let code = look.code.as_deref().unwrap_or(look.kind);
-        let told = event.filter(|event| event.kind == Kind::Failed).and_then(|event| self.patches.event(event.text, None));
+        let told = event
+            .filter(|event| event.kind == Kind::Failed)
+            .and_then(|event| self.patches.event(event.text, None));
         let failed = told.unwrap_or_else(|| {
             let mut writer = Writer::new(1024);
             writer.string("type", "response.failed");
-            writer.raw("response", &response::failed(self.snapshot.as_deref(), code, &look.message));
+            writer
+                .raw("response", &response::failed(self.snapshot.as_deref(), code, &look.message));
             writer.raw("sequence_number", &self.passed.to_string());
             writer.finish_text()
         });

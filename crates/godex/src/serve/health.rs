@@ -24,6 +24,7 @@ pub(super) fn ready(app: &App) -> Response<AnswerBody> {
     } else {
         return answer::json(StatusCode::OK, r#"{"status":"ready"}"#);
     };
-    let body = format!(r#"{{"status":"unavailable","reason":{}}}"#, godex_core::json::quote(reason));
+    let body =
+        format!(r#"{{"status":"unavailable","reason":{}}}"#, godex_core::json::quote(reason));
     answer::json(StatusCode::SERVICE_UNAVAILABLE, body)
 }

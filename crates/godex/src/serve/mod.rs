@@ -38,6 +38,9 @@ use crate::tasks::Tasks;
 use crate::upstream::connect::HttpClient;
 use state::App;
 
+/// A usage log whose unread part takes a moment, in bytes.
+const LARGE_LOG: u64 = 64 << 20;
+
 /// What is opened before the listener.
 pub(crate) struct Parts {
     /// The way out.
@@ -71,6 +74,12 @@ pub(crate) async fn run(
     let app = App::new(config, http, login, keys, Arc::clone(&ledger), secret, tasks.clone())
         .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
     if app.any_quota() {
+        if ledger.unread() > LARGE_LOG {
+            tracing::info!(
+                bytes = ledger.unread(),
+                "reading the usage log to know what quotas have spent"
+            );
+        }
         app.admission.restore(&ledger.restore()?, Now::read());
     }
     tasks.spawn(Arc::clone(&app.keys).watch(stop.clone()));

@@ -20,7 +20,11 @@ pub(super) async fn list(app: &App, key: &Key) -> Response<AnswerBody> {
 /// # Errors
 ///
 /// When the key may not ask for it, or nobody may.
-pub(super) async fn retrieve(app: &App, key: &Key, id: &str) -> Result<Response<AnswerBody>, ApiError> {
+pub(super) async fn retrieve(
+    app: &App,
+    key: &Key,
+    id: &str,
+) -> Result<Response<AnswerBody>, ApiError> {
     let served = served(app, key).await;
     let catalogue = app.models.current();
     let hidden = catalogue.has(id) && key.allows(id);
@@ -37,5 +41,8 @@ async fn served(app: &App, key: &Key) -> Vec<String> {
 }
 
 fn object(id: &str) -> String {
-    format!(r#"{{"id":{},"object":"model","created":{CREATED},"owned_by":"openai"}}"#, json::quote(id))
+    format!(
+        r#"{{"id":{},"object":"model","created":{CREATED},"owned_by":"openai"}}"#,
+        json::quote(id)
+    )
 }

@@ -27,7 +27,8 @@ const SESSIONS: &[&str] = &["session-id", "session_id", "x-session-id", "x-sessi
 /// Who speaks. The Codex CLI says so in `originator` and `user-agent`, whatever it is asked to
 /// do, and marks its own dialect by a header.
 pub(super) fn dialect(headers: &HeaderMap) -> Dialect {
-    let codex = |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"codex"));
+    let codex =
+        |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"codex"));
     if headers.contains_key(LITE) || codex("originator") || codex("user-agent") {
         Dialect::Codex
     } else {
@@ -68,7 +69,11 @@ pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim).filter(|it| !it.is_empty())
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim)
+        .filter(|it| !it.is_empty())
 }
 
 #[cfg(test)]
@@ -76,20 +81,30 @@ mod tests {
     use super::*;
 
     fn headers(list: &[(&'static str, &'static str)]) -> HeaderMap {
-        list.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect()
+        list.iter()
+            .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn the_codex_cli_is_known_by_its_headers() {
         assert_eq!(dialect(&headers(&[("originator", "codex_exec")])), Dialect::Codex);
-        assert_eq!(dialect(&headers(&[("user-agent", "codex_cli_rs/0.169.0 (x)")])), Dialect::Codex);
+        assert_eq!(
+            dialect(&headers(&[("user-agent", "codex_cli_rs/0.169.0 (x)")])),
+            Dialect::Codex
+        );
         assert_eq!(dialect(&headers(&[(LITE, "true")])), Dialect::Codex);
         assert_eq!(dialect(&headers(&[("user-agent", "OpenAI/Python 3.54.0")])), Dialect::Standard);
     }
 
     #[test]
     fn only_the_listed_headers_pass_and_only_from_codex() {
-        let sent = headers(&[("originator", "codex_exec"), ("session-id", "s"), ("authorization", "Bearer x"), ("x-evil", "1")]);
+        let sent = headers(&[
+            ("originator", "codex_exec"),
+            ("session-id", "s"),
+            ("authorization", "Bearer x"),
+            ("x-evil", "1"),
+        ]);
         let passed = upstream(&sent, Dialect::Codex);
         assert_eq!(passed.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["session-id"]);
         assert!(upstream(&sent, Dialect::Standard).is_empty());
@@ -98,7 +113,15 @@ mod tests {
     #[test]
     fn the_backends_news_come_back_and_nothing_else() {
         let mut to = HeaderMap::new();
-        downstream(&headers(&[("x-codex-primary-used-percent", "7"), ("openai-model", "m"), ("set-cookie", "c"), ("cf-ray", "r")]), &mut to);
+        downstream(
+            &headers(&[
+                ("x-codex-primary-used-percent", "7"),
+                ("openai-model", "m"),
+                ("set-cookie", "c"),
+                ("cf-ray", "r"),
+            ]),
+            &mut to,
+        );
         assert_eq!(to.len(), 2);
     }
 }

@@ -72,7 +72,17 @@ impl Relay {
         let now: Instant = clock::monotonic().into();
         let first = heartbeat.unwrap_or(FAR).min(idle);
         let timer = Box::pin(tokio::time::sleep_until(now + first));
-        Self { state, face, watch, out: Out::default(), timer, heartbeat, idle, last_sent: now, last_received: now }
+        Self {
+            state,
+            face,
+            watch,
+            out: Out::default(),
+            timer,
+            heartbeat,
+            idle,
+            last_sent: now,
+            last_received: now,
+        }
     }
 
     /// Whether nothing more will come.

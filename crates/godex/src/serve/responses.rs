@@ -19,13 +19,14 @@ use super::passed;
 pub(super) async fn prepare(
     exchange: &mut Exchange,
     parts: &request::Parts,
-    body: Incoming,
+    body: &mut Incoming,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);
     let (ask, draft) = read(Object::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
-        let patches = Patches { model: chosen.shown.clone(), echo: ask.echo, cache_key: ask.cache_key };
+        let patches =
+            Patches { model: chosen.shown.clone(), echo: ask.echo, cache_key: ask.cache_key };
         Face::responses(patches, dialect)
     });
     prepared.await

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody};
@@ -17,7 +18,7 @@ use super::entry::Entry;
 use super::error::ApiError;
 use super::exchange::{self, Exchange};
 use super::state::App;
-use super::{admit, chat, health, models, responses, usage};
+use super::{admit, body, chat, health, models, responses, usage};
 use crate::clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,25 +58,38 @@ impl<'p> Route<'p> {
     fn methods(self) -> &'static str {
         match self {
             Self::Responses | Self::Chat => "POST",
-            Self::Models | Self::Model(_) | Self::Usage | Self::Health | Self::Ready | Self::Root => "GET, HEAD",
+            Self::Models
+            | Self::Model(_)
+            | Self::Usage
+            | Self::Health
+            | Self::Ready
+            | Self::Root => "GET, HEAD",
         }
     }
 
     fn allows(self, method: &Method) -> bool {
         match self {
             Self::Responses | Self::Chat => method == Method::POST,
-            Self::Models | Self::Model(_) | Self::Usage | Self::Health | Self::Ready | Self::Root => {
-                method == Method::GET || method == Method::HEAD
-            }
+            Self::Models
+            | Self::Model(_)
+            | Self::Usage
+            | Self::Health
+            | Self::Ready
+            | Self::Root => method == Method::GET || method == Method::HEAD,
         }
     }
 }
 
 /// Answers one request, whatever happens.
-pub(super) async fn answer(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>) -> Response<AnswerBody> {
+pub(super) async fn answer(
+    app: Arc<App>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<AnswerBody> {
     let started = clock::monotonic();
     let id = request_id();
-    let logged = app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let logged =
+        app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
     let outcome = caught(route(app, peer, request, &id)).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
     let mut response = match outcome {
@@ -95,8 +109,27 @@ enum Routed {
     Plain(Response<AnswerBody>),
 }
 
-async fn route(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, id: &str) -> Result<Routed, ApiError> {
-    let (parts, body) = request.into_parts();
+async fn route(
+    app: Arc<App>,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+    id: &str,
+) -> Result<Routed, ApiError> {
+    let (parts, mut body) = request.into_parts();
+    let routed = direct(&app, peer, parts, &mut body, id).await;
+    if !body.is_end_stream() {
+        app.tasks.spawn(body::discard(body));
+    }
+    routed
+}
+
+async fn direct(
+    app: &Arc<App>,
+    peer: SocketAddr,
+    parts: request::Parts,
+    body: &mut Incoming,
+    id: &str,
+) -> Result<Routed, ApiError> {
     let Some(route) = Route::of(parts.uri.path()) else {
         return Err(ApiError::NoRoute(parts.uri.path().to_owned()));
     };
@@ -105,37 +138,44 @@ async fn route(app: Arc<App>, peer: SocketAddr, request: Request<Incoming>, id: 
     }
     let mut plain = match route {
         Route::Health => return Ok(Routed::Plain(health::health())),
-        Route::Ready => return Ok(Routed::Plain(health::ready(&app))),
+        Route::Ready => return Ok(Routed::Plain(health::ready(app))),
         Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
         Route::Responses | Route::Chat => {
-            let key = admit::caller(&app, &parts.headers)?;
+            let key = admit::caller(app, &parts.headers)?;
             if app.is_draining() {
                 return Err(ApiError::Draining);
             }
             let path = if route == Route::Chat { "/v1/chat/completions" } else { "/v1/responses" };
-            let entry = Entry::open(Arc::clone(&app), Arc::clone(&key), id.to_owned(), path);
-            let mut exchange = Exchange { app, key, peer: peer.ip(), entry, extra: HeaderMap::new() };
-            let prepared = match route {
-                Route::Chat => chat::prepare(&mut exchange, &parts, body).await,
-                _ => responses::prepare(&mut exchange, &parts, body).await,
+            let entry = Entry::open(Arc::clone(app), Arc::clone(&key), id.to_owned(), path);
+            let mut exchange = Exchange {
+                app: Arc::clone(app),
+                key,
+                peer: peer.ip(),
+                entry,
+                extra: HeaderMap::new(),
+            };
+            let prepared = if route == Route::Chat {
+                chat::prepare(&mut exchange, &parts, body).await
+            } else {
+                responses::prepare(&mut exchange, &parts, body).await
             };
             drop(parts);
             return Ok(Routed::Exchanged(exchange.finish(prepared).await));
         }
         Route::Models => {
-            let key = admit::caller(&app, &parts.headers)?;
-            (models::list(&app, &key).await, key)
+            let key = admit::caller(app, &parts.headers)?;
+            (models::list(app, &key).await, key)
         }
         Route::Model(model) => {
-            let key = admit::caller(&app, &parts.headers)?;
-            (models::retrieve(&app, &key, model).await?, key)
+            let key = admit::caller(app, &parts.headers)?;
+            (models::retrieve(app, &key, model).await?, key)
         }
         Route::Usage => {
-            let key = admit::caller(&app, &parts.headers)?;
-            (usage::show(&app, &key), key)
+            let key = admit::caller(app, &parts.headers)?;
+            (usage::show(app, &key), key)
         }
     };
-    exchange::standing(&app, &plain.1, plain.0.headers_mut());
+    exchange::standing(app, &plain.1, plain.0.headers_mut());
     Ok(Routed::Plain(plain.0))
 }
 
@@ -155,7 +195,8 @@ fn finish(headers: &mut HeaderMap, id: &str, started: Instant) {
     answer::set(headers, REQUEST_ID, id);
     let millis = clock::monotonic().saturating_duration_since(started).as_millis();
     headers.insert(PROCESSING, HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)));
-    headers.insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+    headers
+        .insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
 }
 
 /// A name for one request.
@@ -171,7 +212,9 @@ fn request_id() -> String {
 
 fn log(id: &str, method: &Method, path: &str, status: StatusCode, started: Instant) {
     let path: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
-    let duration_ms = u64::try_from(clock::monotonic().saturating_duration_since(started).as_millis()).unwrap_or(u64::MAX);
+    let duration_ms =
+        u64::try_from(clock::monotonic().saturating_duration_since(started).as_millis())
+            .unwrap_or(u64::MAX);
     let status = status.as_u16();
     tracing::info!(
         target: crate::logging::REQUESTS,

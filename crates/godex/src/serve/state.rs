@@ -1,5 +1,6 @@
 //! What all requests share.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,6 +22,9 @@ use crate::upstream::connect::HttpClient;
 use crate::upstream::models::Models;
 use crate::upstream::open::Opener;
 
+/// How many unknown events are worth a line in the log.
+const MOST_UNKNOWN: usize = 64;
+
 /// What all requests share.
 pub(super) struct App {
     /// Opens answers.
@@ -41,6 +45,8 @@ pub(super) struct App {
     pub(super) login: Login,
     /// Whether the login may be renewed over the network.
     pub(super) may_refresh: bool,
+    /// Background work.
+    pub(super) tasks: Tasks,
     /// Instructions of last resort, with the escapes of a JSON string.
     pub(super) instructions: String,
     /// How reasoning shows in chat.
@@ -54,6 +60,7 @@ pub(super) struct App {
     /// Whether every request gets a log line.
     pub(super) log_requests: bool,
     memory: Mutex<Memory>,
+    unknown: Mutex<BTreeSet<String>>,
     default_quota: bool,
     draining: AtomicBool,
     cutting: AtomicBool,
@@ -75,13 +82,17 @@ impl App {
         let idle = config.upstream_idle_timeout;
         Some(Arc::new(Self {
             opener: Arc::new(Opener::new(Arc::clone(&backend), idle)),
-            models: Models::new(backend, tasks),
-            names: Names { default: config.model, aliases: config.model_aliases.into_iter().collect() },
+            models: Models::new(backend, tasks.clone()),
+            names: Names {
+                default: config.model,
+                aliases: config.model_aliases.into_iter().collect(),
+            },
             namer: Namer::new(secret),
             keys,
             admission: Admission::new(defaults),
             ledger,
             login,
+            tasks,
             may_refresh: config.allow_refresh,
             instructions: json::escape(&config.instructions).into_owned(),
             reasoning: match config.reasoning_mode {
@@ -94,6 +105,7 @@ impl App {
             max_body: config.max_body,
             log_requests: config.logging.requests,
             memory: Mutex::new(Memory::new(Limits::with_ttl(config.cache_ttl))),
+            unknown: Mutex::default(),
             default_quota: config.quota.is_some(),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
@@ -103,6 +115,15 @@ impl App {
     /// What sessions remember. Never held across an await.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says once that the backend has an event which nobody here knows.
+    pub(super) fn note_unknown(&self, event: &str) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() < MOST_UNKNOWN && !unknown.contains(event) {
+            tracing::info!(event, "the backend sent an event that godex does not know yet");
+            unknown.insert(event.to_owned());
+        }
     }
 
     /// Whether any quota must be known from the past.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use godex_core::codex::fault::Fault;
 use godex_core::identity::Name;
+use godex_core::json::Object;
 use godex_core::key::KeyId;
-use godex_core::responses::event::Event;
+use godex_core::responses::event::{Event, Kind};
 use godex_core::tap::{End, Tap};
 
 use super::entry::Entry;
@@ -31,8 +32,19 @@ impl Watch {
 
     /// Looks at one event. At the last one the record is written.
     pub(super) fn see(&mut self, event: &Event<'_>) {
+        if event.kind == Kind::Unknown
+            && let Some(name) = Object::of_text(event.text).and_then(|it| it.string("type"))
+        {
+            self.app.note_unknown(&name);
+        }
         if let Some(call) = self.tap.push(event) {
-            self.app.memory().keep_call(&self.key, &self.session, &call.id, &call.json, clock::monotonic());
+            self.app.memory().keep_call(
+                &self.key,
+                &self.session,
+                &call.id,
+                &call.json,
+                clock::monotonic(),
+            );
         }
         let status = match &self.tap.end {
             None => return,

@@ -14,7 +14,10 @@ const NAME: &str = "proxy-secret";
 pub(crate) fn of_installation(keys_path: &Path) -> [u8; 32] {
     let path = keys_path.with_file_name(NAME);
     read_or_create(&path).unwrap_or_else(|error| {
-        tracing::warn!("cannot keep `{}` ({error}): prompt caches will not survive a restart", path.display());
+        tracing::warn!(
+            "cannot keep `{}` ({error}): prompt caches will not survive a restart",
+            path.display()
+        );
         clock::random().unwrap_or_default()
     })
 }
@@ -53,7 +56,8 @@ fn read(path: &Path) -> io::Result<Option<[u8; 32]>> {
         return Ok(None);
     }
     for (index, byte) in secret.iter_mut().enumerate() {
-        let pair = digits.get(2 * index..2 * index + 2).and_then(|it| u8::from_str_radix(it, 16).ok());
+        let pair =
+            digits.get(2 * index..2 * index + 2).and_then(|it| u8::from_str_radix(it, 16).ok());
         let Some(value) = pair else { return Ok(None) };
         *byte = value;
     }

@@ -123,7 +123,8 @@ impl Backend {
             tracing::warn!(%status, "the backend redirects; redirects are not followed");
             return Err(Fault::Server { status: status.as_u16(), message: None });
         }
-        let retry_after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after =
+            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
         let body = error_body(answer.into_body()).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
         tracing::debug!(%status, kind = kind(&fault), "the backend answered with an error");

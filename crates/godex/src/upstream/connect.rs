@@ -64,6 +64,12 @@ pub(crate) fn client(connect_timeout: Duration) -> HttpClient {
     HttpClient::new(Matcher::from_env(), Tls::of_this_machine(), connect_timeout)
 }
 
+/// A client that leaves the proxies of the environment alone: for the simulator inside this
+/// process, which no proxy could reach.
+pub(crate) fn direct_client(connect_timeout: Duration) -> HttpClient {
+    HttpClient::new(Matcher::builder().build(), Tls::of_this_machine(), connect_timeout)
+}
+
 impl HttpClient {
     fn new(proxies: Matcher, tls: Tls, connect_timeout: Duration) -> Self {
         let proxies = Arc::new(proxies);

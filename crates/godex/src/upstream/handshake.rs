@@ -36,7 +36,11 @@ pub(crate) struct Opened {
 /// # Errors
 ///
 /// When the answer ends or fails before that, or is no stream.
-pub(super) async fn shake(headers: HeaderMap, mut body: Incoming, idle: Duration) -> Result<Opened, Fault> {
+pub(super) async fn shake(
+    headers: HeaderMap,
+    mut body: Incoming,
+    idle: Duration,
+) -> Result<Opened, Fault> {
     let mut decoder = Decoder::new(LONGEST_EVENT);
     let mut held = VecDeque::new();
     let (mut bytes, mut first) = (0, true);
@@ -82,10 +86,9 @@ fn no_stream(chunk: &Bytes) -> Result<(), Fault> {
         return Err(Fault::Broken(Break::NotAStream));
     }
     if chunk.trim_ascii_start().starts_with(b"{") {
-        return Err(match Fault::of_answer(500, None, chunk) {
-            Fault::Server { .. } => Fault::Broken(Break::NotAStream),
-            told => told,
-        });
+        let told = Fault::of_answer(500, None, chunk);
+        let wordless = matches!(told, Fault::Server { .. });
+        return Err(if wordless { Fault::Broken(Break::NotAStream) } else { told });
     }
     Ok(())
 }

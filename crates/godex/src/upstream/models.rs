@@ -51,10 +51,19 @@ struct List {
 impl Models {
     /// The bundled list, until the backend has answered: the first question is asked now.
     pub(crate) fn new(backend: Arc<Backend>, tasks: Tasks) -> Self {
-        let list = List { catalogue: Arc::new(Catalogue::bundled()), etag: None, ask_again_at: None };
+        let list =
+            List { catalogue: Arc::new(Catalogue::bundled()), etag: None, ask_again_at: None };
         let settled = tokio::sync::watch::Sender::new(false);
         let fetching = AtomicBool::new(false);
-        let models = Self { shared: Arc::new(Shared { backend, tasks, list: ArcSwap::from_pointee(list), fetching, settled }) };
+        let models = Self {
+            shared: Arc::new(Shared {
+                backend,
+                tasks,
+                list: ArcSwap::from_pointee(list),
+                fetching,
+                settled,
+            }),
+        };
         models.refresh();
         models
     }
@@ -104,7 +113,9 @@ impl Shared {
                     Problem::Fault(fault) => kind(fault).to_owned(),
                     Problem::Login(error) => error.to_string(),
                 };
-                tracing::warn!("the account's models could not be listed ({why}); the last list stays");
+                tracing::warn!(
+                    "the account's models could not be listed ({why}); the last list stays"
+                );
                 List {
                     catalogue: Arc::clone(&before.catalogue),
                     etag: before.etag.clone(),
@@ -133,8 +144,10 @@ impl Shared {
             }
             let etag = answer.headers().get(http::header::ETAG).cloned();
             let body = Limited::new(answer.into_body(), LARGEST).collect().await;
-            let body = body.map_err(|_| Fault::Broken(godex_core::codex::fault::Break::Cut))?.to_bytes();
-            let catalogue = Catalogue::parse(&body).ok_or(Fault::Server { status: 200, message: None })?;
+            let body =
+                body.map_err(|_| Fault::Broken(godex_core::codex::fault::Break::Cut))?.to_bytes();
+            let catalogue =
+                Catalogue::parse(&body).ok_or(Fault::Server { status: 200, message: None })?;
             let ask_again_at = Some(clock::monotonic() + FRESH);
             return Ok(Some(List { catalogue: Arc::new(catalogue), etag, ask_again_at }));
         }

@@ -110,22 +110,31 @@ impl Opener {
                     self.backend.login.renew(&credentials).await?;
                     continue;
                 }
-                Fault::Unauthorized => return Err(auth::Error::Rejected(auth::Rejection::Refused).into()),
+                Fault::Unauthorized => {
+                    return Err(auth::Error::Rejected(auth::Rejection::Refused).into());
+                }
                 Fault::PlanSpent(spent) => self.remember_spent(credentials.generation(), spent),
                 Fault::Refused(refusal) if fault.is_unknown_model() => {
                     if let Some(model) = stand_in.take()
                         && let Some(other) = outgoing.with_model(&model)
                     {
-                        tracing::warn!("the backend does not serve the default model; {model} stands in");
+                        tracing::warn!(
+                            "the backend does not serve the default model; {model} stands in"
+                        );
                         outgoing = other;
                         stood_in = Some(model);
                         continue;
                     }
-                    tracing::debug!(status = refusal.status, "the backend does not serve this model");
+                    tracing::debug!(
+                        status = refusal.status,
+                        "the backend does not serve this model"
+                    );
                 }
                 Fault::Refused(refusal) if dropped.len() < LESSONS => {
                     let parameter = fields::refused_parameter(&refusal.message);
-                    if let Some((parameter, other)) = parameter.and_then(|it| Some((it, outgoing.without(it)?))) {
+                    if let Some((parameter, other)) =
+                        parameter.and_then(|it| Some((it, outgoing.without(it)?)))
+                    {
                         self.learn(parameter);
                         dropped.push(parameter.to_owned());
                         outgoing = other;
@@ -165,7 +174,10 @@ impl Opener {
     fn learn(&self, parameter: &str) {
         let mut refusals = Refusals::clone(&self.refusals.load());
         if refusals.learn(parameter) {
-            tracing::warn!(parameter, "the backend refuses `{parameter}`: it is left out from now on");
+            tracing::warn!(
+                parameter,
+                "the backend refuses `{parameter}`: it is left out from now on"
+            );
             self.refusals.store(Arc::new(refusals));
         }
     }
@@ -174,9 +186,13 @@ impl Opener {
         let now = clock::unix_seconds();
         let until = spent.resets_at.or(spent.resets_in.map(|it| now.saturating_add(it)));
         let Some(until) = until.filter(|until| *until > now) else { return };
-        tracing::warn!(resets_at = until, "the plan's window is spent: requests are refused here until it resets");
+        tracing::warn!(
+            resets_at = until,
+            "the plan's window is spent: requests are refused here until it resets"
+        );
         let words = PlanSpent { resets_at: Some(until), resets_in: None, ..spent.clone() };
-        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Spent { generation, until, words });
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Spent { generation, until, words });
     }
 
     /// Answers for the backend while the plan's window is spent.

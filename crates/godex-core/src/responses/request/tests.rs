@@ -3,8 +3,13 @@
 use super::*;
 use crate::codex::outgoing::Settled;
 
-const SETTLED: Settled<'static> =
-    Settled { model: "gpt-5.5", effort: None, cache_key: "k", remembered: None, fallback: "Be helpful." };
+const SETTLED: Settled<'static> = Settled {
+    model: "gpt-5.5",
+    effort: None,
+    cache_key: "k",
+    remembered: None,
+    fallback: "Be helpful.",
+};
 
 fn sent(dialect: Dialect, body: &str, settled: Settled<'_>) -> (String, Vec<String>) {
     let object = Object::parse(body.as_bytes()).unwrap();
@@ -25,7 +30,8 @@ fn refused(body: &str, param: &str) {
     assert_eq!(error.param, param, "{error}");
 }
 
-const HI: &str = r#"[{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}]"#;
+const HI: &str =
+    r#"[{"type":"message","role":"user","content":[{"type":"input_text","text":"hi"}]}]"#;
 const TAIL: &str = r#""parallel_tool_calls":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"k","store":false,"stream":true"#;
 
 #[test]
@@ -39,7 +45,9 @@ fn the_smallest_request_gets_all_that_codex_demands() {
 #[test]
 fn unknown_fields_go_as_they_are_and_in_order() {
     check(
-        &format!(r#"{{"new_field":{{"a": 1.0}},"input":{HI},"client_metadata":{{"x":"y"}},"stream":true,"store":true}}"#),
+        &format!(
+            r#"{{"new_field":{{"a": 1.0}},"input":{HI},"client_metadata":{{"x":"y"}},"stream":true,"store":true}}"#
+        ),
         &format!(
             r#"{{"new_field":{{"a": 1.0}},"input":{HI},"client_metadata":{{"x":"y"}},"stream":true,"store":false,"model":"gpt-5.5","instructions":"Be helpful.","parallel_tool_calls":true,"include":["reasoning.encrypted_content"],"prompt_cache_key":"k"}}"#
         ),
@@ -67,13 +75,20 @@ fn leading_guidance_joins_the_instructions_and_later_guidance_stays_in_place() {
         SETTLED,
     );
     assert!(body.contains(r#""instructions":"A\n\nB \"q\"\n\nC""#), "{body}");
-    assert!(body.contains(r#""role":"developer","content":[{"type":"input_text","text":"D"}]"#), "{body}");
+    assert!(
+        body.contains(r#""role":"developer","content":[{"type":"input_text","text":"D"}]"#),
+        "{body}"
+    );
     assert!(!body.contains(r#""role":"system""#), "{body}");
 }
 
 #[test]
 fn guidance_alone_stays_in_the_input_as_its_last_word() {
-    let (body, _) = sent(Dialect::Standard, r#"{"input":[{"role":"system","content":"A"},{"role":"system","content":"B"}]}"#, SETTLED);
+    let (body, _) = sent(
+        Dialect::Standard,
+        r#"{"input":[{"role":"system","content":"A"},{"role":"system","content":"B"}]}"#,
+        SETTLED,
+    );
     assert!(body.contains(r#""instructions":"A""#), "{body}");
     assert!(body.contains(r#""input":[{"type":"message","role":"developer","content":[{"type":"input_text","text":"B"}]}]"#), "{body}");
 }
@@ -82,7 +97,11 @@ fn guidance_alone_stays_in_the_input_as_its_last_word() {
 fn instructions_come_from_the_request_then_the_session_then_the_default() {
     #[track_caller]
     fn check(own: &str, remembered: Option<&str>, expected: &str) {
-        let (body, _) = sent(Dialect::Standard, &format!(r#"{{{own}"input":"hi"}}"#), Settled { remembered, ..SETTLED });
+        let (body, _) = sent(
+            Dialect::Standard,
+            &format!(r#"{{{own}"input":"hi"}}"#),
+            Settled { remembered, ..SETTLED },
+        );
         assert!(body.contains(&format!(r#""instructions":"{expected}""#)), "{body}");
     }
     check(r#""instructions":"own","#, Some("session"), "own");
@@ -104,17 +123,31 @@ fn the_codex_cli_keeps_its_developer_prompt_and_its_tools_in_the_input() {
 fn effort_comes_from_the_request_before_the_models_name() {
     #[track_caller]
     fn check(fields: &str, suffix: Option<&str>, expected: Option<&str>) {
-        let (body, _) = sent(Dialect::Standard, &format!(r#"{{{fields}"input":"hi"}}"#), Settled { effort: suffix, ..SETTLED });
+        let (body, _) = sent(
+            Dialect::Standard,
+            &format!(r#"{{{fields}"input":"hi"}}"#),
+            Settled { effort: suffix, ..SETTLED },
+        );
         match expected {
-            Some(expected) => assert!(body.contains(&format!(r#""reasoning":{expected}"#)), "{body}"),
+            Some(expected) => {
+                assert!(body.contains(&format!(r#""reasoning":{expected}"#)), "{body}");
+            }
             None => assert!(!body.contains("\"reasoning\":"), "{body}"),
         }
     }
     check("", None, None);
     check("", Some("high"), Some(r#"{"effort":"high"}"#));
-    check(r#""reasoning":{"effort":"minimal"},"reasoning_effort":"high","#, Some("high"), Some(r#"{"effort":"low"}"#));
+    check(
+        r#""reasoning":{"effort":"minimal"},"reasoning_effort":"high","#,
+        Some("high"),
+        Some(r#"{"effort":"low"}"#),
+    );
     check(r#""reasoning_effort":"ultra","#, Some("high"), Some(r#"{"effort":"max"}"#));
-    check(r#""reasoning":{"summary":"auto","new":1},"#, None, Some(r#"{"summary":"auto","new":1}"#));
+    check(
+        r#""reasoning":{"summary":"auto","new":1},"#,
+        None,
+        Some(r#"{"summary":"auto","new":1}"#),
+    );
     check(r#""reasoning":{"effort":null,"summary":null},"#, None, None);
 }
 
@@ -126,13 +159,21 @@ fn other_includes_keep_their_place() {
 
 #[test]
 fn a_choice_without_tools_is_left_out() {
-    let (body, _) = sent(Dialect::Standard, r#"{"input":"hi","tools":[],"tool_choice":"required"}"#, SETTLED);
+    let (body, _) =
+        sent(Dialect::Standard, r#"{"input":"hi","tools":[],"tool_choice":"required"}"#, SETTLED);
     assert!(!body.contains("tool_choice"), "{body}");
 }
 
 #[test]
 fn any_json_object_is_announced_in_the_input() {
-    let ask = |text: &str| sent(Dialect::Standard, &format!(r#"{{"input":"{text}","text":{{"format":{{"type":"json_object"}}}}}}"#), SETTLED).0;
+    let ask = |text: &str| {
+        sent(
+            Dialect::Standard,
+            &format!(r#"{{"input":"{text}","text":{{"format":{{"type":"json_object"}}}}}}"#),
+            SETTLED,
+        )
+        .0
+    };
     assert!(ask("hi").contains("Answer with one JSON object."));
     assert!(!ask("as json please").contains("Answer with one JSON object."));
 }

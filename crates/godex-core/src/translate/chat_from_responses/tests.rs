@@ -9,7 +9,12 @@ use crate::sse::Decoder;
 use crate::translate::completion_from_responses::completion;
 
 fn look() -> Look {
-    Look { model: "asked-for".into(), include_usage: true, fallback_id: "chatcmpl-none".into(), ..Look::default() }
+    Look {
+        model: "asked-for".into(),
+        include_usage: true,
+        fallback_id: "chatcmpl-none".into(),
+        ..Look::default()
+    }
 }
 
 /// The chunks of a recorded stream, its frames pushed one by one.
@@ -32,8 +37,11 @@ fn each_event(recorded: &[u8], mut visit: impl FnMut(&Event<'_>)) {
 
 /// What a client that adds the chunks up ends with.
 fn added_up(chunks: &str) -> (String, String, Vec<Value>, Option<String>) {
-    let (mut text, mut reasoning, mut calls, mut finish) = (String::new(), String::new(), Vec::<Value>::new(), None);
-    for data in chunks.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|it| *it != "[DONE]") {
+    let (mut text, mut reasoning, mut calls, mut finish) =
+        (String::new(), String::new(), Vec::<Value>::new(), None);
+    for data in
+        chunks.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|it| *it != "[DONE]")
+    {
         let chunk: Value = serde_json::from_str(data).unwrap();
         let Some(choice) = chunk["choices"].get(0) else { continue };
         text += choice["delta"]["content"].as_str().unwrap_or_default();
@@ -74,7 +82,12 @@ fn collected(recorded: &[u8]) -> Option<Value> {
     let response = Object::of(event.get("response")?)?;
     let mut items = output.items();
     if items.is_empty() {
-        items = response.some("output").and_then(json::list)?.into_iter().map(|it| it.get().to_owned()).collect();
+        items = response
+            .some("output")
+            .and_then(json::list)?
+            .into_iter()
+            .map(|it| it.get().to_owned())
+            .collect();
     }
     serde_json::from_str(&completion(kind, &response, &items, &look())).ok()
 }
@@ -94,8 +107,18 @@ fn streamed_and_collected_answers_agree() {
         let (text, reasoning, calls, finish) = added_up(&translate(&recorded, look()));
         let message = &whole["choices"][0]["message"];
         assert_eq!(message["content"].as_str().unwrap_or_default(), text, "{}", path.display());
-        assert_eq!(message["reasoning_content"].as_str().unwrap_or_default(), reasoning, "{}", path.display());
-        assert_eq!(whole["choices"][0]["finish_reason"].as_str(), finish.as_deref(), "{}", path.display());
+        assert_eq!(
+            message["reasoning_content"].as_str().unwrap_or_default(),
+            reasoning,
+            "{}",
+            path.display()
+        );
+        assert_eq!(
+            whole["choices"][0]["finish_reason"].as_str(),
+            finish.as_deref(),
+            "{}",
+            path.display()
+        );
         let whole_calls = message["tool_calls"].as_array().cloned().unwrap_or_default();
         assert_eq!(whole_calls.len(), calls.len(), "{}", path.display());
         for (whole, mut streamed) in whole_calls.into_iter().zip(calls) {
@@ -141,5 +164,8 @@ fn a_client_of_old_functions_gets_a_function_call() {
 fn a_failure_is_an_error_chunk_and_the_end() {
     let mut out = Vec::new();
     ChatStream::new(look()).fail(r#"{"message":"m"}"#, &mut out);
-    assert_eq!(String::from_utf8(out).unwrap(), "data: {\"error\":{\"message\":\"m\"}}\n\ndata: [DONE]\n\n");
+    assert_eq!(
+        String::from_utf8(out).unwrap(),
+        "data: {\"error\":{\"message\":\"m\"}}\n\ndata: [DONE]\n\n"
+    );
 }

@@ -3,8 +3,13 @@
 use super::*;
 use crate::codex::outgoing::Settled;
 
-const SETTLED: Settled<'static> =
-    Settled { model: "gpt-5.5", effort: None, cache_key: "k", remembered: None, fallback: "Be helpful." };
+const SETTLED: Settled<'static> = Settled {
+    model: "gpt-5.5",
+    effort: None,
+    cache_key: "k",
+    remembered: None,
+    fallback: "Be helpful.",
+};
 
 fn sent(body: &str) -> (String, Vec<String>) {
     let object = Object::parse(body.as_bytes()).unwrap();
@@ -57,7 +62,10 @@ fn functions_of_old_are_tools() {
     let (body, _) = sent(
         r#"{"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":null,"function_call":{"name":"f","arguments":"{}"}},{"role":"function","name":"f","content":"42"}],"functions":[{"name":"f","parameters":{"type":"object"}}],"function_call":{"name":"f"}}"#,
     );
-    assert!(body.contains(r#""tools":[{"type":"function","name":"f","parameters":{"type":"object"}}]"#), "{body}");
+    assert!(
+        body.contains(r#""tools":[{"type":"function","name":"f","parameters":{"type":"object"}}]"#),
+        "{body}"
+    );
     assert!(body.contains(r#""tool_choice":{"type":"function","name":"f"}"#), "{body}");
     assert!(body.contains(r#"{"type":"function_call","call_id":"call_1","name":"f","arguments":"{}"},{"type":"function_call_output","call_id":"call_1","output":"42"}"#), "{body}");
 }
@@ -76,7 +84,9 @@ fn formats_and_verbosity_become_text() {
         r#"{"messages":[{"role":"user","content":"json"}],"response_format":{"type":"json_schema","json_schema":{"name":"n","strict":true,"schema":{"type":"object"}}},"verbosity":"low"}"#,
     );
     assert!(body.contains(r#""text":{"format":{"type":"json_schema","name":"n","strict":true,"schema":{"type":"object"}},"verbosity":"low"}"#), "{body}");
-    let (body, _) = sent(r#"{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}"#);
+    let (body, _) = sent(
+        r#"{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_object"}}"#,
+    );
     assert!(body.contains("Answer with one JSON object."), "{body}");
 }
 
@@ -85,7 +95,19 @@ fn what_codex_has_no_word_for_is_left_out_and_named() {
     let (body, dropped) = sent(
         r#"{"messages":[{"role":"user","content":"hi","name":"ann"}],"temperature":0.2,"max_completion_tokens":9,"stop":["x"],"seed":1,"logprobs":true,"n":1,"stream_options":{"include_usage":true},"prediction":{"type":"content"},"reasoning_effort":"minimal"}"#,
     );
-    assert_eq!(dropped, ["temperature", "max_completion_tokens", "stop", "seed", "logprobs", "prediction", "messages[0].name"]);
+    assert_eq!(
+        dropped,
+        [
+            "temperature",
+            "max_completion_tokens",
+            "stop",
+            "seed",
+            "logprobs",
+            "n",
+            "prediction",
+            "messages[0].name"
+        ]
+    );
     assert!(body.contains(r#""reasoning":{"effort":"low"}"#), "{body}");
 }
 
@@ -95,9 +117,21 @@ fn summaries_are_asked_for_when_reasoning_is_shown() {
         let object = Object::parse(body.as_bytes()).unwrap();
         read(object, &Refusals::default(), true).unwrap().1.reasoning.summary.map(Cow::into_owned)
     };
-    assert_eq!(summary(r#"{"messages":[{"role":"user","content":"hi"}]}"#).as_deref(), Some("auto"));
-    assert_eq!(summary(r#"{"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"none"}"#), None);
-    assert_eq!(summary(r#"{"messages":[{"role":"user","content":"hi"}],"reasoning":{"summary":"concise"}}"#).as_deref(), Some("concise"));
+    assert_eq!(
+        summary(r#"{"messages":[{"role":"user","content":"hi"}]}"#).as_deref(),
+        Some("auto")
+    );
+    assert_eq!(
+        summary(r#"{"messages":[{"role":"user","content":"hi"}],"reasoning_effort":"none"}"#),
+        None
+    );
+    assert_eq!(
+        summary(
+            r#"{"messages":[{"role":"user","content":"hi"}],"reasoning":{"summary":"concise"}}"#
+        )
+        .as_deref(),
+        Some("concise")
+    );
 }
 
 #[test]
@@ -109,10 +143,22 @@ fn wrong_values_are_refused_by_name() {
     refused(r#"{"messages":[{"content":"hi"}]}"#, "messages[0].role");
     refused(r#"{"messages":[{"role":"robot","content":"hi"}]}"#, "messages[0].role");
     refused(r#"{"messages":[{"role":"tool","content":"hi"}]}"#, "messages[0].tool_call_id");
-    refused(r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}"#, "messages[0].content[0]");
-    refused(r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]}"#, "messages[0].tool_calls[0].function");
+    refused(
+        r#"{"messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]}"#,
+        "messages[0].content[0]",
+    );
+    refused(
+        r#"{"messages":[{"role":"assistant","tool_calls":[{"id":"c","type":"function"}]}]}"#,
+        "messages[0].tool_calls[0].function",
+    );
     refused(r#"{"messages":[{"role":"user","content":"hi"}],"n":2}"#, "n");
     refused(r#"{"messages":[{"role":"user","content":"hi"}],"stream":1}"#, "stream");
-    refused(r#"{"messages":[{"role":"user","content":"hi"}],"modalities":["text","audio"]}"#, "modalities");
-    refused(r#"{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema"}}"#, "response_format.json_schema");
+    refused(
+        r#"{"messages":[{"role":"user","content":"hi"}],"modalities":["text","audio"]}"#,
+        "modalities",
+    );
+    refused(
+        r#"{"messages":[{"role":"user","content":"hi"}],"response_format":{"type":"json_schema"}}"#,
+        "response_format.json_schema",
+    );
 }

@@ -3,14 +3,21 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use crate::auth;
 use crate::config::{Admission, Config};
 
 /// The text for a proxy that listens on `address`. It never holds a key of the user.
-pub(super) fn ready(config: &Config, address: SocketAddr, colour: bool) -> String {
+pub(super) fn ready(
+    config: &Config,
+    login: &auth::Status,
+    address: SocketAddr,
+    colour: bool,
+) -> String {
     let url = format!("http://{}/v1", reachable(address));
     let mut text = title("ready", colour);
     row(&mut text, "listening", &listening(address, &url));
     row(&mut text, "backend", config.base_url.as_str());
+    row(&mut text, "account", &account(login));
     let access = match &config.admission {
         Admission::Anyone => "any bearer token (development only)",
         Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys",
@@ -57,6 +64,16 @@ pub(super) fn mock(
         config.model
     );
     text
+}
+
+/// Whose login it is, without what nobody should read over a shoulder.
+fn account(login: &auth::Status) -> String {
+    if login.api_key {
+        return "an API key, not a ChatGPT login: the Codex backend refuses those".to_owned();
+    }
+    let plan = login.plan.as_deref().unwrap_or("plan unknown");
+    let tail = login.account_tail.as_deref().unwrap_or("?");
+    format!("ChatGPT {plan} (account …{tail})")
 }
 
 fn title(what: &str, colour: bool) -> String {
