@@ -87,8 +87,8 @@ impl Home {
         let mut stderr = BufReader::new(child.stderr.take().unwrap());
         let mut banner = String::new();
         let mut url = None;
-        // The banner is written in one piece, and its last line names the curl to try.
-        while !banner.contains("curl ") {
+        // The banner is written in one piece, and its last command is the curl to try.
+        while !banner.contains("curl ") || banner.ends_with("\\\n") {
             let read = stderr.read_line(&mut banner).unwrap();
             assert!(read > 0, "it ended instead of serving:\n{banner}");
             url = url
