@@ -2,5 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
+mod backend;
+mod chat;
 mod cli;
+mod client;
+mod models;
 mod program;
+mod recorded;
+mod refused;
+mod responses;
+mod stage;
+mod upstream;
