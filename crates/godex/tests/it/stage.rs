@@ -67,6 +67,20 @@ impl Stage<Strict> {
         Self { home, backend: Strict { mock, forgiven: false }, proxy }
     }
 
+    /// Ends the proxy and starts another in the same home.
+    pub(crate) async fn restart(&mut self, arguments: &[&str]) {
+        let base_url = self.backend.mock.base_url();
+        self.proxy = Proxy::start(&self.home, &base_url, arguments, &[]).await;
+    }
+
+    /// A new managed key.
+    pub(crate) fn managed_key(&self, label: &str, more: &[&str]) -> String {
+        let add = ["proxy", "keys", "add", "--label", label];
+        let added = self.home.run(&[&add, more].concat(), &[]);
+        assert_eq!(added.code, Some(0), "{}", added.stderr);
+        added.stdout.trim().to_owned()
+    }
+
     /// The requests for a response that the backend got.
     pub(crate) fn sent(&self) -> Vec<Received> {
         let mut requests = self.backend.mock.requests();
