@@ -71,12 +71,7 @@ impl Namer {
         self.name(&["session", key.as_str(), kind, value])
     }
 
-    /// The conversation a client named itself.
-    pub fn named_conversation(&self, key: &KeyId, name: &str) -> Name {
-        self.name(&["conversation", key.as_str(), name])
-    }
-
-    /// The conversation that began with `opening` in a session.
+    /// The conversation in a session that its client named `opening`, or that began with it.
     pub fn conversation(&self, session: &Name, opening: &str) -> Name {
         self.name(&["opening", session.as_str(), opening])
     }

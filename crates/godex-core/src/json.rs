@@ -1,20 +1,23 @@
 //! JSON kept as pieces of its own text: an object is the list of its fields, each value the
 //! bytes the client wrote. What nobody needs to understand is copied, never rebuilt.
 
+mod scan;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use self::scan::Scanner;
+
 /// The deepest nesting a request may have; `serde_json` draws the same line.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: u32 = 128;
 
 /// Past this many fields, duplicates are found through a hash table.
 const FEW_FIELDS: usize = 32;
 
-/// Why a text is not a JSON object that can be worked with.
+/// Why a text is not JSON that can be worked with.
 #[derive(Debug, thiserror::Error)]
 pub enum Malformed {
     /// Not JSON, not UTF-8, or not an object.
@@ -25,11 +28,86 @@ pub enum Malformed {
     TooDeep,
 }
 
+/// The text of one JSON value. That it exists is the proof that it is valid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// Checks a whole text.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one JSON value or is nested too deeply.
+    pub fn parse(text: &'a str) -> Result<Self, Malformed> {
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value().and_then(|value| scanner.end().map(|()| value));
+        value.map_err(|fault| fault.explain(text))
+    }
+
+    /// The text.
+    pub fn get(self) -> &'a str {
+        self.0
+    }
+
+    /// Whether the value is `null`.
+    pub fn is_null(self) -> bool {
+        self.0 == "null"
+    }
+
+    /// Whether the value is a string.
+    pub fn is_string(self) -> bool {
+        self.0.starts_with('"')
+    }
+
+    /// Whether the value is an object.
+    pub fn is_object(self) -> bool {
+        self.0.starts_with('{')
+    }
+
+    /// What stands between the quotes of a string, escapes as written.
+    pub fn escaped(self) -> Option<&'a str> {
+        self.0.strip_prefix('"')?.strip_suffix('"')
+    }
+
+    /// The string a value holds, if it holds one.
+    pub fn string(self) -> Option<Cow<'a, str>> {
+        unescape(self.escaped()?)
+    }
+
+    /// A boolean value.
+    pub fn boolean(self) -> Option<bool> {
+        match self.0 {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        }
+    }
+
+    /// A list as its elements; `None` when the value is something else.
+    pub fn list(self) -> Option<Vec<Self>> {
+        Scanner::trusting(self.0).elements()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&RawValue>::deserialize(deserializer).map(|value| Self(value.get()))
+    }
+}
+
+/// A string's text without its escapes; `None` when they name no character.
+fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
+    if !escaped.contains('\\') {
+        return Some(Cow::Borrowed(escaped));
+    }
+    serde_json::from_str::<String>(&format!("\"{escaped}\"")).ok().map(Cow::Owned)
+}
+
 /// An object as the list of its fields, in the order written. A field that was written twice
 /// keeps its first place and its last value.
 #[derive(Debug, Default, Clone)]
 pub struct Object<'a> {
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    fields: Vec<(Cow<'a, str>, Raw<'a>)>,
 }
 
 impl<'a> Object<'a> {
@@ -41,51 +119,61 @@ impl<'a> Object<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let text = std::str::from_utf8(body)
             .map_err(|error| Malformed::Syntax(format!("the body is not UTF-8: {error}")))?;
-        let object = serde_json::from_str(text).map_err(|e| Malformed::Syntax(e.to_string()))?;
-        if depth_exceeds(body, MAX_DEPTH) {
-            return Err(Malformed::TooDeep);
-        }
-        Ok(object)
+        Self::checked(text)
     }
 
-    /// Reads an object that was already part of valid JSON; `None` when it is something else.
-    pub fn of(value: &'a RawValue) -> Option<Self> {
-        Self::of_text(value.get())
+    fn checked(text: &'a str) -> Result<Self, Malformed> {
+        let mut scanner = Scanner::new(text);
+        let fields = scanner.fields().and_then(|fields| scanner.end().map(|()| fields));
+        Ok(Self::of_fields(fields.map_err(|fault| fault.explain(text))?))
     }
 
-    /// [`Object::of`] for a piece of text.
+    /// Reads an object that is part of valid JSON; `None` when it is something else.
+    pub fn of(value: Raw<'a>) -> Option<Self> {
+        Scanner::trusting(value.0).fields().ok().map(Self::of_fields)
+    }
+
+    /// Reads a text; `None` when it is not one JSON object.
     pub fn of_text(text: &'a str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+        Self::checked(text).ok()
     }
 
     /// The value of a field, absent and `null` being different things.
-    pub fn get(&self, name: &str) -> Option<&'a RawValue> {
+    pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
     }
 
     /// The value of a field; `null` counts as absent.
-    pub fn some(&self, name: &str) -> Option<&'a RawValue> {
-        self.get(name).filter(|value| !is_null(value))
+    pub fn some(&self, name: &str) -> Option<Raw<'a>> {
+        self.get(name).filter(|value| !value.is_null())
     }
 
     /// The field as a string, if it is one.
     pub fn string(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.get(name).and_then(string)
+        self.get(name).and_then(Raw::string)
     }
 
     /// The fields in the order written.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
         self.fields.iter().map(|(key, value)| (key.as_ref(), *value))
     }
 
     /// The fields in the order written, by value.
-    pub fn into_fields(self) -> Vec<(Cow<'a, str>, &'a RawValue)> {
+    pub fn into_fields(self) -> Vec<(Cow<'a, str>, Raw<'a>)> {
         self.fields
+    }
+
+    fn of_fields(fields: Vec<(Cow<'a, str>, Raw<'a>)>) -> Self {
+        let mut object = Self { fields };
+        if object.has_duplicates() {
+            object.keep_last_of_each();
+        }
+        object
     }
 
     fn keep_last_of_each(&mut self) {
         let mut places: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        let mut kept: Vec<(Cow<'a, str>, &'a RawValue)> = Vec::with_capacity(self.fields.len());
+        let mut kept: Vec<(Cow<'a, str>, Raw<'a>)> = Vec::with_capacity(self.fields.len());
         for (key, value) in self.fields.drain(..) {
             if let Some(slot) = places.get(&key).and_then(|place| kept.get_mut(*place)) {
                 slot.1 = value;
@@ -109,128 +197,6 @@ impl<'a> Object<'a> {
             rest = tail;
         }
         false
-    }
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::with_capacity(16);
-                while let Some(Key(key)) = map.next_key()? {
-                    fields.push((key, map.next_value()?));
-                }
-                let mut object = Object { fields };
-                if object.has_duplicates() {
-                    object.keep_last_of_each();
-                }
-                Ok(object)
-            }
-        }
-        deserializer.deserialize_map(Fields)
-    }
-}
-
-/// A string that borrows from the input where no escape stands in the way.
-struct Key<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-/// A list as its elements, each in its own text; `None` when the value is something else.
-pub fn list(value: &RawValue) -> Option<Vec<&RawValue>> {
-    list_of_text(value.get())
-}
-
-/// [`list`] for a piece of text.
-pub fn list_of_text(text: &str) -> Option<Vec<&RawValue>> {
-    struct Elements;
-    impl<'de> Visitor<'de> for Elements {
-        type Value = Vec<&'de RawValue>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a JSON array")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-            let mut elements = Vec::new();
-            while let Some(element) = seq.next_element()? {
-                elements.push(element);
-            }
-            Ok(elements)
-        }
-    }
-    let mut reader = serde_json::Deserializer::from_str(text);
-    reader.deserialize_seq(Elements).ok()
-}
-
-/// Whether the value is `null`.
-pub fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
-}
-
-/// Whether the value is a string.
-pub fn is_string(value: &RawValue) -> bool {
-    value.get().starts_with('"')
-}
-
-/// Whether the value is a list.
-pub fn is_list(value: &RawValue) -> bool {
-    value.get().starts_with('[')
-}
-
-/// Whether the value is an object.
-pub fn is_object(value: &RawValue) -> bool {
-    value.get().starts_with('{')
-}
-
-/// The string a value holds, if it holds one.
-pub fn string(value: &RawValue) -> Option<Cow<'_, str>> {
-    let inner = escaped(value)?;
-    if inner.contains('\\') {
-        serde_json::from_str::<String>(value.get()).ok().map(Cow::Owned)
-    } else {
-        Some(Cow::Borrowed(inner))
-    }
-}
-
-/// What stands between the quotes of a string, escapes as written.
-pub fn escaped(value: &RawValue) -> Option<&str> {
-    value.get().strip_prefix('"')?.strip_suffix('"')
-}
-
-/// A boolean value.
-pub fn boolean(value: &RawValue) -> Option<bool> {
-    match value.get() {
-        "true" => Some(true),
-        "false" => Some(false),
-        _ => None,
     }
 }
 
@@ -261,34 +227,6 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// `text` as a JSON string.
 pub fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
-}
-
-/// Whether valid JSON nests deeper than `limit`. Strings are skipped at the speed of `memchr`.
-fn depth_exceeds(json: &[u8], limit: usize) -> bool {
-    let mut depth = 0_usize;
-    let mut rest = json.iter();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > limit {
-                    return true;
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => loop {
-                let tail = rest.as_slice();
-                let Some(at) = memchr::memchr2(b'"', b'\\', tail) else { return false };
-                let escape = tail.get(at) == Some(&b'\\');
-                rest = tail.get(at + 1 + usize::from(escape)..).unwrap_or_default().iter();
-                if !escape {
-                    break;
-                }
-            },
-            _ => {}
-        }
-    }
-    false
 }
 
 /// Writes one object, field by field.

@@ -4,10 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::draft::Refused;
-use crate::json::{self, Object, Writer};
+use crate::json::{self, Object, Raw, Writer};
 
 /// Whose words they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,20 +31,20 @@ impl Voice {
 /// # Errors
 ///
 /// When a part cannot be carried.
-pub fn parts<'a>(content: &'a RawValue, voice: Voice, path: &str) -> Result<Cow<'a, str>, Refused> {
-    if let Some(text) = json::escaped(content) {
+pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: &str) -> Result<Cow<'a, str>, Refused> {
+    if let Some(text) = content.escaped() {
         if text.is_empty() {
             return Ok(Cow::Borrowed("[]"));
         }
         return Ok(Cow::Owned(format!("[{}]", text_part(voice, text))));
     }
-    let Some(list) = json::list(content) else {
+    let Some(list) = content.list() else {
         return Err(Refused::kind(path, "a string or a list of content parts"));
     };
     let mut changed = false;
     let mut parts = Vec::with_capacity(list.len());
     for (index, raw) in list.iter().enumerate() {
-        match part(raw, voice, &format!("{path}[{index}]"))? {
+        match part(*raw, voice, &format!("{path}[{index}]"))? {
             None => changed = true,
             Some(part) => {
                 changed |= matches!(part, Cow::Owned(_));
@@ -66,13 +64,13 @@ pub fn text_part(voice: Voice, escaped: &str) -> String {
 }
 
 /// The texts of a content, escaped as written; `None` when it has parts that are not text.
-pub fn texts(content: &RawValue) -> Option<Vec<&str>> {
-    if let Some(text) = json::escaped(content) {
+pub fn texts(content: Raw<'_>) -> Option<Vec<&str>> {
+    if let Some(text) = content.escaped() {
         return Some(if text.is_empty() { Vec::new() } else { vec![text] });
     }
     let mut texts = Vec::new();
-    for raw in json::list(content)? {
-        if let Some(text) = json::escaped(raw) {
+    for raw in content.list()? {
+        if let Some(text) = raw.escaped() {
             texts.push(text);
             continue;
         }
@@ -83,14 +81,14 @@ pub fn texts(content: &RawValue) -> Option<Vec<&str>> {
         ) {
             return None;
         }
-        texts.push(part.get("text").and_then(json::escaped)?);
+        texts.push(part.get("text").and_then(Raw::escaped)?);
     }
     texts.retain(|text| !text.is_empty());
     Some(texts)
 }
 
-fn part<'a>(raw: &'a RawValue, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
-    if let Some(text) = json::escaped(raw) {
+fn part<'a>(raw: Raw<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+    if let Some(text) = raw.escaped() {
         return Ok((!text.is_empty()).then(|| Cow::Owned(text_part(voice, text))));
     }
     let Some(object) = Object::of(raw) else {
@@ -101,7 +99,7 @@ fn part<'a>(raw: &'a RawValue, voice: Voice, path: &str) -> Result<Option<Cow<'a
         Some("text" | "input_text" | "output_text") => text(raw, &object, voice, path),
         Some("refusal") => refusal(raw, &object, voice, path),
         Some("image_url") => image(&object, path).map(Some),
-        Some("input_image") if object.get("image_url").is_some_and(json::is_object) => {
+        Some("input_image") if object.get("image_url").is_some_and(Raw::is_object) => {
             image(&object, path).map(Some)
         }
         Some("file") => file(&object, path).map(Some),
@@ -118,7 +116,7 @@ fn part<'a>(raw: &'a RawValue, voice: Voice, path: &str) -> Result<Option<Cow<'a
 }
 
 /// A part nobody here has to change, but for the one field Codex refuses inside content.
-fn untouched<'a>(raw: &'a RawValue, object: &Object<'a>) -> Cow<'a, str> {
+fn untouched<'a>(raw: Raw<'a>, object: &Object<'a>) -> Cow<'a, str> {
     if object.get("prompt_cache_breakpoint").is_none() && object.get("cache_control").is_none() {
         return Cow::Borrowed(raw.get());
     }
@@ -135,7 +133,7 @@ fn is_cache_hint(name: &str) -> bool {
 }
 
 fn text<'a>(
-    raw: &'a RawValue,
+    raw: Raw<'a>,
     object: &Object<'a>,
     voice: Voice,
     path: &str,
@@ -143,7 +141,7 @@ fn text<'a>(
     let Some(value) = object.get("text") else {
         return Err(Refused::missing(&format!("{path}.text")));
     };
-    let Some(escaped) = json::escaped(value) else {
+    let Some(escaped) = value.escaped() else {
         return Err(Refused::kind(&format!("{path}.text"), "a string"));
     };
     if escaped.is_empty() {
@@ -161,12 +159,12 @@ fn text<'a>(
 }
 
 fn refusal<'a>(
-    raw: &'a RawValue,
+    raw: Raw<'a>,
     object: &Object<'a>,
     voice: Voice,
     path: &str,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
-    let Some(escaped) = object.get("refusal").and_then(json::escaped) else {
+    let Some(escaped) = object.get("refusal").and_then(Raw::escaped) else {
         return Err(Refused::missing(&format!("{path}.refusal")));
     };
     Ok(match voice {
@@ -183,8 +181,7 @@ fn image<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
         return Err(Refused::missing(&param));
     };
     let inner = Object::of(value);
-    let url =
-        inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| json::is_string(url));
+    let url = inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| url.is_string());
     let Some(url) = url else {
         return Err(Refused::kind(&param, "a URL or a data URL"));
     };
@@ -212,49 +209,50 @@ fn file<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
     }
     let mut writer = Writer::new(256);
     writer.string("type", "input_file");
-    for (name, value) in inner.iter().filter(|(_, value)| !json::is_null(value)) {
+    for (name, value) in inner.iter().filter(|(_, value)| !value.is_null()) {
         writer.raw(name, value.get());
     }
     Ok(Cow::Owned(writer.finish_text()))
 }
 
-/// The output of a tool: a string stays one, a list becomes parts, any other JSON value
-/// becomes its text.
-///
-/// # Errors
-///
-/// When a part of a list cannot be carried.
-pub fn output<'a>(value: Option<&'a RawValue>, path: &str) -> Result<Cow<'a, str>, Refused> {
-    let Some(value) = value.filter(|value| !json::is_null(value)) else {
-        return Ok(Cow::Borrowed("\"\""));
+/// The output of a tool: a string stays one, a list of content parts becomes one that Codex
+/// accepts, any other JSON value becomes its text.
+pub fn output(value: Option<Raw<'_>>) -> Cow<'_, str> {
+    let Some(value) = value.filter(|value| !value.is_null()) else {
+        return Cow::Borrowed("\"\"");
     };
-    if json::is_string(value) {
-        return Ok(Cow::Borrowed(value.get()));
+    if value.is_string() {
+        return Cow::Borrowed(value.get());
     }
-    let typed = |raw: &&RawValue| Object::of(raw).is_some_and(|part| part.get("type").is_some());
-    if let Some(list) = json::list(value)
-        && !list.is_empty()
-        && list.iter().all(typed)
+    if value.list().is_some_and(|list| !list.is_empty() && list.iter().all(|part| is_part(*part)))
+        && let Ok(parts) = parts(value, Voice::Input, "output")
     {
-        let parts = parts(value, Voice::Input, path)?;
-        return Ok(if parts == "[]" { Cow::Borrowed("\"\"") } else { parts });
+        return if parts == "[]" { Cow::Borrowed("\"\"") } else { parts };
     }
-    Ok(Cow::Owned(json::quote(value.get())))
+    Cow::Owned(json::quote(value.get()))
+}
+
+/// Whether a value is a content part rather than data that happens to have a type.
+fn is_part(value: Raw<'_>) -> bool {
+    const PARTS: &[&str] =
+        &["text", "input_text", "output_text", "image_url", "input_image", "file", "input_file"];
+    let kind = Object::of(value).and_then(|part| part.string("type"));
+    kind.is_some_and(|kind| PARTS.contains(&kind.as_ref()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
+    fn raw(text: &str) -> Raw<'_> {
+        Raw::parse(text).unwrap()
     }
 
     #[test]
     fn content_of_either_spelling_becomes_what_codex_accepts() {
         #[track_caller]
         fn check(voice: Voice, content: &str, expected: &str) {
-            assert_eq!(parts(&raw(content), voice, "c").unwrap(), expected);
+            assert_eq!(parts(raw(content), voice, "c").unwrap(), expected);
         }
         use Voice::{Assistant, Input};
         check(Input, r#""hi \"x\"""#, r#"[{"type":"input_text","text":"hi \"x\""}]"#);
@@ -306,14 +304,14 @@ mod tests {
     #[test]
     fn a_list_that_needs_no_change_is_the_clients_own_text() {
         let content = raw(r#"[ {"type":"input_text", "text":"a"} ]"#);
-        assert!(matches!(parts(&content, Voice::Input, "c").unwrap(), Cow::Borrowed(_)));
+        assert!(matches!(parts(content, Voice::Input, "c").unwrap(), Cow::Borrowed(_)));
     }
 
     #[test]
     fn what_cannot_be_carried_is_refused_by_its_path() {
         #[track_caller]
         fn check(content: &str, param: &str) {
-            assert_eq!(parts(&raw(content), Voice::Input, "c").unwrap_err().param, param);
+            assert_eq!(parts(raw(content), Voice::Input, "c").unwrap_err().param, param);
         }
         check("5", "c");
         check(r#"[{"type":"text","text":"a"},{"type":"input_audio","input_audio":{}}]"#, "c[1]");
@@ -328,14 +326,15 @@ mod tests {
     fn tool_outputs_of_any_json_survive() {
         #[track_caller]
         fn check(value: Option<&str>, expected: &str) {
-            let value = value.map(raw);
-            assert_eq!(output(value.as_deref(), "o").unwrap(), expected);
+            assert_eq!(output(value.map(raw)), expected);
         }
         check(Some(r#""done""#), r#""done""#);
         check(Some(r#"{"a":1}"#), r#""{\"a\":1}""#);
         check(Some("[1,2]"), r#""[1,2]""#);
         check(Some("7"), r#""7""#);
         check(None, r#""""#);
+        check(Some(r#"[{"type":"apple"}]"#), r#""[{\"type\":\"apple\"}]""#);
+        check(Some(r#"[{"type":"file","path":"a"}]"#), r#""[{\"type\":\"file\",\"path\":\"a\"}]""#);
         check(Some(r#"[{"type":"text","text":"a"}]"#), r#"[{"type":"input_text","text":"a"}]"#);
         check(
             Some(r#"[{"type":"image_url","image_url":{"url":"data:x"}}]"#),

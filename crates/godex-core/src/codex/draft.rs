@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::fields::Refusals;
 use super::tools::Tools;
-use crate::json::{self, Object};
+use crate::json::{Object, Raw};
 
 /// Why a request cannot be carried: the parameter and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -224,10 +224,10 @@ impl<'a> Draft<'a> {
         ask: &mut Ask,
         refusals: &Refusals,
         name: Cow<'a, str>,
-        value: &'a serde_json::value::RawValue,
+        value: Raw<'a>,
     ) {
         if refusals.refuses(&name) {
-            if !json::is_null(value) {
+            if !value.is_null() {
                 self.drop_named(name.clone());
                 ask.echo.push((name.into_owned(), value.get().into()));
             }
@@ -248,11 +248,11 @@ impl<'a> Draft<'a> {
             return String::new();
         };
         let content = Object::of_text(&first.json).and_then(|object| object.get("content"));
-        let Some(parts) = content.and_then(json::list) else {
+        let Some(parts) = content.and_then(Raw::list) else {
             return first.json.clone().into_owned();
         };
         let texts = parts.into_iter().filter_map(Object::of).filter_map(|part| part.get("text"));
-        texts.filter_map(json::escaped).collect::<Vec<_>>().join("\n")
+        texts.filter_map(Raw::escaped).collect::<Vec<_>>().join("\n")
     }
 
     /// The instructions of this request as one text with JSON escapes; `None` when it has

@@ -54,11 +54,20 @@ impl Refusals {
         REFUSED.binary_search(&name).is_ok() || self.learned.contains(name)
     }
 
-    /// Adds a parameter the backend has just refused; `false` when that is nothing new or
-    /// the parameter cannot be left out.
+    /// Adds a parameter the backend has just refused; `false` when that is nothing new.
     pub fn learn(&mut self, name: &str) -> bool {
-        !ESSENTIAL.contains(&name) && self.learned.insert(name.to_owned())
+        can_be_left_out(name) && self.learned.insert(name.to_owned())
     }
+
+    /// What was learned so far, dotted paths included.
+    pub fn learned(&self) -> impl Iterator<Item = &str> {
+        self.learned.iter().map(String::as_str)
+    }
+}
+
+/// Whether there is still a request without this parameter.
+pub fn can_be_left_out(name: &str) -> bool {
+    !ESSENTIAL.contains(&name)
 }
 
 /// The parameter that an answer of the backend refuses, from its words

@@ -102,7 +102,7 @@ impl Draft<'_> {
             Slot::Tools if self.has_tools => {
                 write_list(
                     writer.field("tools"),
-                    self.tools.list.iter().map(|tool| tool.json.as_ref()),
+                    self.tools.offered().map(|tool| tool.json.as_ref()),
                 );
             }
             Slot::Tools => {}
@@ -144,10 +144,10 @@ impl Draft<'_> {
 
     fn write_instructions(&self, writer: &mut json::Writer, settled: Settled<'_>) {
         let own = self.own_instructions();
-        let text = match own.as_deref().or(settled.remembered) {
-            Some(text) => text,
+        let text = match own.as_deref() {
+            Some(own) => own,
             None if self.dialect == Dialect::Codex && self.has_developer_message() => return,
-            None => settled.fallback,
+            None => settled.remembered.unwrap_or(settled.fallback),
         };
         let out = writer.field("instructions");
         out.push(b'"');

@@ -40,7 +40,7 @@ pub fn repair<'a>(
     let mut orphans = false;
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
     let mut later: HashMap<String, Item<'a>> = HashMap::new();
-    let mut called: HashSet<String> = HashSet::new();
+    let mut called: HashMap<String, bool> = HashMap::new();
     let mut answered: HashSet<String> = HashSet::new();
     for item in &items {
         if let Kind::Call(call) = &item.kind
@@ -53,32 +53,27 @@ pub fn repair<'a>(
         match &item.kind {
             Kind::Call(call) => {
                 let id = call.id.clone().into_owned();
-                if !called.insert(id.clone()) {
+                if called.contains_key(&id) {
                     continue;
                 }
+                called.insert(id.clone(), call.custom);
                 let answer = (!plan.answered.contains(&id)).then(|| interrupted(call));
                 out.push(item);
                 out.extend(answer);
             }
             Kind::Output(call) => {
                 let id = call.id.clone().into_owned();
-                if !called.contains(&id)
+                if !called.contains_key(&id)
                     && let Some(found) = later.remove(&id).or_else(|| recalled(&id, remembered))
                 {
-                    called.insert(id.clone());
+                    let custom = matches!(&found.kind, Kind::Call(call) if call.custom);
+                    called.insert(id.clone(), custom);
                     out.push(found);
                 }
-                if called.contains(&id) && answered.insert(id.clone()) {
-                    let custom = out.iter().rev().find_map(|it| match &it.kind {
-                        Kind::Call(call) if call.id == id => Some(call.custom),
-                        Kind::Call(_)
-                        | Kind::Output(_)
-                        | Kind::User
-                        | Kind::Developer
-                        | Kind::Assistant
-                        | Kind::Other => None,
-                    });
-                    out.push(as_output_of(item, custom.unwrap_or_default()));
+                if let Some(custom) = called.get(&id)
+                    && answered.insert(id.clone())
+                {
+                    out.push(as_output_of(item, *custom));
                 } else {
                     orphans = true;
                     out.push(as_text(&item, &id));
@@ -172,7 +167,7 @@ fn as_text<'a>(item: &Item<'_>, id: &str) -> Item<'a> {
     ))
     .into_owned();
     let mut parts = Vec::new();
-    match output.map(|output| (json::escaped(output), json::list(output))) {
+    match output.map(|output| (output.escaped(), output.list())) {
         Some((Some(text), _)) => parts.push(super::content::text_part(
             super::content::Voice::Input,
             &format!("{lead}{text}"),

@@ -4,10 +4,8 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::draft::Refused;
-use crate::json::{self, Object, Writer};
+use crate::json::{self, Object, Raw, Writer};
 
 /// The schema of a function that takes nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -21,6 +19,8 @@ pub struct Tools<'a> {
     pub choice: Option<Cow<'a, str>>,
     /// `parallel_tool_calls`, if the client chose.
     pub parallel: Option<bool>,
+    /// The only tools that may be offered, by type and name, if the client narrowed the list.
+    allowed: Option<Vec<(String, Option<String>)>>,
 }
 
 /// One tool.
@@ -35,16 +35,26 @@ pub struct Tool<'a> {
 }
 
 impl<'a> Tools<'a> {
+    /// The tools to offer.
+    pub fn offered(&self) -> impl Iterator<Item = &Tool<'a>> {
+        self.list.iter().filter(|tool| {
+            let same = |(kind, name): &(String, Option<String>)| {
+                *kind == tool.kind && name.as_deref() == tool.name.as_deref()
+            };
+            self.allowed.as_ref().is_none_or(|allowed| allowed.iter().any(same))
+        })
+    }
+
     /// Reads a list of tools; `null` counts as none. `param` names it in refusals.
     ///
     /// # Errors
     ///
     /// When it is not a list of tools.
-    pub fn read(&mut self, value: &'a RawValue, param: &str) -> Result<(), Refused> {
-        if json::is_null(value) {
+    pub fn read(&mut self, value: Raw<'a>, param: &str) -> Result<(), Refused> {
+        if value.is_null() {
             return Ok(());
         }
-        let Some(list) = json::list(value) else {
+        let Some(list) = value.list() else {
             return Err(Refused::kind(param, "a list of tools"));
         };
         self.list.reserve(list.len());
@@ -59,11 +69,11 @@ impl<'a> Tools<'a> {
     /// # Errors
     ///
     /// When it is no choice the API knows.
-    pub fn choose(&mut self, value: &'a RawValue, param: &str) -> Result<(), Refused> {
-        if json::is_null(value) {
+    pub fn choose(&mut self, value: Raw<'a>, param: &str) -> Result<(), Refused> {
+        if value.is_null() {
             return Ok(());
         }
-        if let Some(word) = json::string(value) {
+        if let Some(word) = value.string() {
             self.choice = Some(match word.as_ref() {
                 "auto" | "none" | "required" => Cow::Borrowed(value.get()),
                 "any" => Cow::Borrowed("\"required\""),
@@ -107,21 +117,16 @@ impl<'a> Tools<'a> {
     fn allow(&mut self, object: &Object<'a>, param: &str) -> Result<(), Refused> {
         let inner = object.some("allowed_tools").and_then(Object::of);
         let object = inner.as_ref().unwrap_or(object);
-        let Some(tools) = object.some("tools").and_then(json::list) else {
+        let Some(tools) = object.some("tools").and_then(Raw::list) else {
             return Err(Refused::missing(&format!("{param}.tools")));
         };
-        let allowed: Vec<(Cow<'_, str>, Option<Cow<'_, str>>)> = tools
-            .into_iter()
-            .filter_map(Object::of)
-            .filter_map(|tool| {
-                let kind = tool.string("type")?;
-                let inner = tool.some(&kind).and_then(Object::of);
-                Some((kind, inner.as_ref().unwrap_or(&tool).string("name")))
-            })
-            .collect();
-        self.list.retain(|tool| {
-            allowed.iter().any(|(kind, name)| *kind == tool.kind && *name == tool.name)
+        let allowed = tools.into_iter().filter_map(Object::of).filter_map(|tool| {
+            let kind = tool.string("type")?;
+            let inner = tool.some(&kind).and_then(Object::of);
+            let name = inner.as_ref().unwrap_or(&tool).string("name");
+            Some((kind.into_owned(), name.map(Cow::into_owned)))
         });
+        self.allowed = Some(allowed.collect());
         self.choice = Some(match object.string("mode").as_deref() {
             Some("required") => Cow::Borrowed("\"required\""),
             _ => Cow::Borrowed("\"auto\""),
@@ -134,7 +139,7 @@ fn choice(kind: &str, name: &str) -> String {
     format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(name))
 }
 
-fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<Tool<'a>, Refused> {
+fn tool<'a>(raw: Raw<'a>, path: &str) -> Result<Tool<'a>, Refused> {
     let Some(object) = Object::of(raw) else {
         return Err(Refused::kind(path, "a tool"));
     };
@@ -158,7 +163,7 @@ fn tool<'a>(raw: &'a RawValue, path: &str) -> Result<Tool<'a>, Refused> {
     }
 }
 
-fn function<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
     let nested = object.some("function").and_then(Object::of);
     let inner = nested.as_ref().unwrap_or(object);
     let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
@@ -175,12 +180,12 @@ fn function<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<To
     for (key, value) in inner.iter().filter(|(key, _)| !matches!(*key, "type" | "parameters")) {
         writer.raw(key, value.get());
     }
-    writer.raw("parameters", inner.some("parameters").map_or(NO_PARAMETERS, RawValue::get));
+    writer.raw("parameters", inner.some("parameters").map_or(NO_PARAMETERS, Raw::get));
     Ok(Tool { kind: "function".into(), name: Some(name), json: writer.finish_text().into() })
 }
 
 /// A custom tool; chat nests it, and nests the grammar of its format once more.
-fn custom<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+fn custom<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
     let Some(inner) = object.some("custom").and_then(Object::of) else {
         let Some(name) = object.string("name") else {
             return Err(Refused::missing(&format!("{path}.name")));
@@ -213,17 +218,18 @@ fn custom<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Tool
 mod tests {
     use super::*;
 
-    fn raw(text: &str) -> Box<RawValue> {
-        RawValue::from_string(text.to_owned()).unwrap()
+    fn raw(text: &str) -> Raw<'_> {
+        Raw::parse(text).unwrap()
     }
 
     #[test]
     fn tools_of_either_spelling_become_flat() {
         #[track_caller]
         fn check(tool: &str, expected: &str) {
-            let list = raw(&format!("[{tool}]"));
+            let text = format!("[{tool}]");
+            let list = raw(&text);
             let mut tools = Tools::default();
-            tools.read(&list, "tools").unwrap();
+            tools.read(list, "tools").unwrap();
             assert_eq!(tools.list[0].json, expected);
         }
         let flat = r#"{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}"#;
@@ -258,7 +264,7 @@ mod tests {
         fn check(choice: &str, expected: Option<&str>) {
             let choice = raw(choice);
             let mut tools = Tools::default();
-            tools.choose(&choice, "tool_choice").unwrap();
+            tools.choose(choice, "tool_choice").unwrap();
             assert_eq!(tools.choice.as_deref(), expected);
         }
         check("null", None);
@@ -279,19 +285,24 @@ mod tests {
     }
 
     #[test]
-    fn allowed_tools_narrow_the_list() {
+    fn allowed_tools_narrow_the_list_whichever_comes_first() {
         let list = raw(r#"[{"type":"function","name":"a"},{"type":"function","name":"b"}]"#);
         let choice = raw(
             r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"b"}]}"#,
         );
-        let mut tools = Tools::default();
-        tools.read(&list, "tools").unwrap();
-        tools.choose(&choice, "tool_choice").unwrap();
-        assert_eq!(
-            tools.list.iter().map(|it| it.name.as_deref().unwrap()).collect::<Vec<_>>(),
-            ["b"]
-        );
-        assert_eq!(tools.choice.as_deref(), Some("\"required\""));
+        for choice_first in [true, false] {
+            let mut tools = Tools::default();
+            if choice_first {
+                tools.choose(choice, "tool_choice").unwrap();
+            }
+            tools.read(list, "tools").unwrap();
+            if !choice_first {
+                tools.choose(choice, "tool_choice").unwrap();
+            }
+            let names: Vec<_> = tools.offered().map(|it| it.name.as_deref().unwrap()).collect();
+            assert_eq!(names, ["b"]);
+            assert_eq!(tools.choice.as_deref(), Some("\"required\""));
+        }
     }
 
     #[test]
@@ -299,13 +310,13 @@ mod tests {
         #[track_caller]
         fn check(tools: &str, param: &str) {
             let list = raw(tools);
-            assert_eq!(Tools::default().read(&list, "tools").unwrap_err().param, param);
+            assert_eq!(Tools::default().read(list, "tools").unwrap_err().param, param);
         }
         check("{}", "tools");
         check("[1]", "tools[0]");
         check(r#"[{"type":"function","function":{}}]"#, "tools[0].function.name");
         check(r#"[{"type":"function"}]"#, "tools[0].name");
         let word = raw(r#""maybe""#);
-        assert_eq!(Tools::default().choose(&word, "tool_choice").unwrap_err().param, "tool_choice");
+        assert_eq!(Tools::default().choose(word, "tool_choice").unwrap_err().param, "tool_choice");
     }
 }

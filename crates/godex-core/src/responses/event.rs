@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use crate::json;
+use crate::json::{Object, Raw};
 use crate::sse::Frame;
 
 /// Which event a frame is, as far as anybody here asks.
@@ -180,15 +179,11 @@ pub fn renumbered(text: &str, number: u64) -> Option<String> {
     Some(format!("{}{number}{}", text.get(..start)?, text.get(end..)?))
 }
 
-/// Where the digits of the sequence number stand. Inside a string the quotes around the name
-/// would be escaped, so that the search cannot be fooled by what a model writes.
+/// Where the digits of the event's own sequence number stand, and not of anything inside it.
 fn sequence_number_at(text: &str) -> Option<(usize, usize)> {
-    const NAME: &str = "\"sequence_number\":";
-    let at = memchr::memmem::rfind(text.as_bytes(), NAME.as_bytes())? + NAME.len();
-    let rest = text.get(at..)?;
-    let start = at + rest.len() - rest.trim_start().len();
-    let digits = text.get(start..)?.bytes().take_while(u8::is_ascii_digit).count();
-    (digits > 0).then_some((start, start + digits))
+    let number = Object::of_text(text)?.get("sequence_number")?.get();
+    let start = number.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    number.bytes().all(|byte| byte.is_ascii_digit()).then_some((start, start + number.len()))
 }
 
 /// `response.output_item.added` and `.done`.
@@ -199,7 +194,7 @@ pub struct ItemEvent<'a> {
     pub output_index: u64,
     /// The item.
     #[serde(borrow)]
-    pub item: &'a RawValue,
+    pub item: Raw<'a>,
 }
 
 /// Any delta.
@@ -213,7 +208,7 @@ pub struct Delta<'a> {
     pub item_id: Cow<'a, str>,
     /// The piece of text, as JSON.
     #[serde(borrow)]
-    pub delta: &'a RawValue,
+    pub delta: Raw<'a>,
 }
 
 /// The end of a text, of arguments or of an input.
@@ -227,16 +222,16 @@ pub struct Done<'a> {
     pub item_id: Cow<'a, str>,
     /// The whole arguments of a function call, as JSON.
     #[serde(borrow, default)]
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<Raw<'a>>,
     /// The whole input of a custom tool call, as JSON.
     #[serde(borrow, default)]
-    pub input: Option<&'a RawValue>,
+    pub input: Option<Raw<'a>>,
     /// The whole text, as JSON.
     #[serde(borrow, default)]
-    pub text: Option<&'a RawValue>,
+    pub text: Option<Raw<'a>>,
     /// The whole refusal, as JSON.
     #[serde(borrow, default)]
-    pub refusal: Option<&'a RawValue>,
+    pub refusal: Option<Raw<'a>>,
 }
 
 /// An event that carries the response.
@@ -244,7 +239,7 @@ pub struct Done<'a> {
 pub struct ResponseEvent<'a> {
     /// The response so far.
     #[serde(borrow)]
-    pub response: &'a RawValue,
+    pub response: Raw<'a>,
 }
 
 /// The item of an item event, as far as anybody reads it.
@@ -264,15 +259,15 @@ pub struct ItemHead<'a> {
     pub name: Option<Cow<'a, str>>,
     /// The arguments of a function call, as JSON.
     #[serde(borrow, default)]
-    pub arguments: Option<&'a RawValue>,
+    pub arguments: Option<Raw<'a>>,
     /// The input of a custom tool call, as JSON.
     #[serde(borrow, default)]
-    pub input: Option<&'a RawValue>,
+    pub input: Option<Raw<'a>>,
 }
 
 impl<'a> ItemHead<'a> {
     /// Reads an item.
-    pub fn of(item: &'a RawValue) -> Option<Self> {
+    pub fn of(item: Raw<'a>) -> Option<Self> {
         serde_json::from_str(item.get()).ok()
     }
 
@@ -288,7 +283,7 @@ impl<'a> ItemHead<'a> {
     /// What the call is made with, escaped as written; placeholders count as nothing.
     pub fn argument(&self) -> Option<&'a str> {
         let value = self.arguments.or(self.input)?;
-        json::escaped(value).filter(|text| !text.is_empty())
+        value.escaped().filter(|text| !text.is_empty())
     }
 }
 

@@ -3,11 +3,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Call, Item, Kind, Refused};
-use crate::json::{self, Object, Writer};
+use crate::json::{self, Object, Raw, Writer};
 
 /// The longest id Codex takes, in characters.
 const LONGEST_ID: usize = 64;
@@ -31,8 +29,8 @@ pub enum Read<'a> {
 /// # Errors
 ///
 /// When it is no item or cannot be carried.
-pub fn read<'a>(raw: &'a RawValue, path: &str) -> Result<Read<'a>, Refused> {
-    if let Some(text) = json::escaped(raw) {
+pub fn read<'a>(raw: Raw<'a>, path: &str) -> Result<Read<'a>, Refused> {
+    if let Some(text) = raw.escaped() {
         let part = content::text_part(Voice::Input, text);
         let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
         return Ok(Read::Item(Item { kind: Kind::User, json: json.into() }));
@@ -41,7 +39,7 @@ pub fn read<'a>(raw: &'a RawValue, path: &str) -> Result<Read<'a>, Refused> {
         return Err(Refused::kind(path, "an item object"));
     };
     let kind = object.some("type").map(|kind| {
-        json::string(kind).ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string"))
+        kind.string().ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string"))
     });
     let kind = kind.transpose()?;
     match kind.as_deref() {
@@ -59,7 +57,7 @@ pub fn read<'a>(raw: &'a RawValue, path: &str) -> Result<Read<'a>, Refused> {
     }
 }
 
-fn message<'a>(raw: &'a RawValue, object: &Object<'a>, path: &str) -> Result<Read<'a>, Refused> {
+fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Read<'a>, Refused> {
     let role = object.string("role");
     let (kind, voice) = match role.as_deref() {
         Some("user") => (Kind::User, Voice::Input),
@@ -106,7 +104,7 @@ fn call_id<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused>
 }
 
 fn call<'a>(
-    raw: &'a RawValue,
+    raw: Raw<'a>,
     object: &Object<'a>,
     custom: bool,
     path: &str,
@@ -118,7 +116,7 @@ fn call<'a>(
         ("function_call", "fc_", "arguments")
     };
     let text = match object.some(argument) {
-        Some(value) if json::is_string(value) => Cow::Borrowed(value.get()),
+        Some(value) if value.is_string() => Cow::Borrowed(value.get()),
         Some(value) => Cow::Owned(json::quote(value.get())),
         None => Cow::Borrowed(if custom { "\"\"" } else { "\"{}\"" }),
     };
@@ -127,7 +125,7 @@ fn call<'a>(
 }
 
 fn output<'a>(
-    raw: &'a RawValue,
+    raw: Raw<'a>,
     object: &Object<'a>,
     custom: bool,
     path: &str,
@@ -138,12 +136,12 @@ fn output<'a>(
     } else {
         ("function_call_output", "fco_")
     };
-    let text = content::output(object.get("output"), &format!("{path}.output"))?;
+    let text = content::output(object.get("output"));
     let json = Edit { kind, id_prefix, replace: &[("output", text.as_ref())] }.apply(raw, object);
     Ok(Read::Item(Item { kind: Kind::Output(Call { id, custom }), json }))
 }
 
-fn reasoning<'a>(raw: &'a RawValue, object: &Object<'a>) -> Read<'a> {
+fn reasoning<'a>(raw: Raw<'a>, object: &Object<'a>) -> Read<'a> {
     if object.string("encrypted_content").is_none_or(|it| it.is_empty()) {
         return Read::Left("reasoning without encrypted_content");
     }
@@ -160,10 +158,9 @@ struct Edit<'e> {
 
 impl Edit<'_> {
     /// The client's own text when nothing has to change.
-    fn apply<'a>(&self, raw: &'a RawValue, object: &Object<'a>) -> Cow<'a, str> {
+    fn apply<'a>(&self, raw: Raw<'a>, object: &Object<'a>) -> Cow<'a, str> {
         let id_fits = object.get("id").is_none_or(|id| {
-            json::escaped(id)
-                .is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
+            id.escaped().is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
         });
         let same = |(name, json): &(&str, &str)| {
             object.get(name).is_some_and(|value| value.get() == *json)
@@ -179,7 +176,7 @@ impl Edit<'_> {
             let replaced = self.replace.iter().find(|(it, _)| *it == name);
             match (name, replaced) {
                 ("id", _) if !id_fits => {}
-                ("type", _) if json::is_null(value) => {}
+                ("type", _) if value.is_null() => {}
                 (_, Some((_, json))) => writer.raw(name, json),
                 (_, None) => writer.raw(name, value.get()),
             }
@@ -199,8 +196,8 @@ mod tests {
 
     #[track_caller]
     fn check(item: &str, expected: &str) {
-        let raw = RawValue::from_string(item.to_owned()).unwrap();
-        match read(&raw, "input[0]").unwrap() {
+        let raw = Raw::parse(item).unwrap();
+        match read(raw, "input[0]").unwrap() {
             Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
             Read::Empty | Read::Left(_) => panic!("left out"),
         }
@@ -208,8 +205,8 @@ mod tests {
 
     #[track_caller]
     fn refused(item: &str, param: &str) {
-        let raw = RawValue::from_string(item.to_owned()).unwrap();
-        assert_eq!(read(&raw, "input[0]").unwrap_err().param, param);
+        let raw = Raw::parse(item).unwrap();
+        assert_eq!(read(raw, "input[0]").unwrap_err().param, param);
     }
 
     #[test]
@@ -265,9 +262,8 @@ mod tests {
 
     #[test]
     fn reasoning_that_cannot_be_replayed_is_left_out() {
-        let raw = RawValue::from_string(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#.into())
-            .unwrap();
-        assert!(matches!(read(&raw, "input[0]").unwrap(), Read::Left(_)));
+        let raw = Raw::parse(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#).unwrap();
+        assert!(matches!(read(raw, "input[0]").unwrap(), Read::Left(_)));
     }
 
     #[test]

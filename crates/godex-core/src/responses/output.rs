@@ -6,10 +6,8 @@
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
-use serde_json::value::RawValue;
-
 use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
-use crate::json::{self, Object, Writer};
+use crate::json::{Object, Raw, Writer};
 
 /// Gathers the items of one stream.
 #[derive(Debug, Default)]
@@ -81,7 +79,7 @@ impl Output {
         self.items.values().filter_map(Entry::json).filter(fresh).collect()
     }
 
-    fn item(&mut self, index: u64, item: &RawValue, done: bool) {
+    fn item(&mut self, index: u64, item: Raw<'_>, done: bool) {
         let entry = self.items.entry(index).or_default();
         if let Some(id) = ItemHead::of(item).and_then(|head| head.id) {
             entry.id = id.into_owned();
@@ -104,7 +102,7 @@ impl Output {
     }
 
     fn delta(&mut self, kind: Kind, delta: &Delta<'_>) {
-        let Some(piece) = json::escaped(delta.delta) else { return };
+        let Some(piece) = delta.delta.escaped() else { return };
         let entry = self.entry(&delta.item_id, delta.output_index);
         if kind == Kind::RefusalDelta {
             entry.refusal.push_str(piece);
@@ -115,11 +113,11 @@ impl Output {
 
     fn done(&mut self, done: &Done<'_>) {
         let entry = self.entry(&done.item_id, done.output_index);
-        if let Some(text) = done.refusal.and_then(json::escaped) {
+        if let Some(text) = done.refusal.and_then(Raw::escaped) {
             text.clone_into(&mut entry.refusal);
         }
-        let call = done.arguments.or(done.input).and_then(json::escaped);
-        let text = done.text.and_then(json::escaped);
+        let call = done.arguments.or(done.input).and_then(Raw::escaped);
+        let text = done.text.and_then(Raw::escaped);
         if entry.done.is_some() {
             return;
         }

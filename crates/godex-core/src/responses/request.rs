@@ -3,13 +3,11 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::item::{self, Read};
 use crate::codex::content;
-use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Kind, Refused, Slot};
+use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Refused, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
-use crate::json::{self, Object};
+use crate::json::{self, Object, Raw};
 
 /// Reads a request.
 ///
@@ -42,7 +40,7 @@ pub fn looks_like_one(object: &Object<'_>) -> bool {
 struct Reader<'a> {
     ask: Ask,
     draft: Draft<'a>,
-    input: Option<&'a RawValue>,
+    input: Option<Raw<'a>>,
     effort: Option<Cow<'a, str>>,
     /// The last message that became instructions: how many texts it gave, and itself.
     guidance: Option<(usize, Item<'a>)>,
@@ -52,71 +50,30 @@ impl<'a> Reader<'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Raw<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
-        let slot = match name.as_ref() {
-            "model" => {
-                self.ask.model = optional_string(value, "model")?.map(Cow::into_owned);
-                Slot::Model
-            }
-            "stream" => {
-                self.ask.stream = optional_bool(value, "stream")?.unwrap_or_default();
-                Slot::Stream
-            }
-            "store" => {
-                optional_bool(value, "store")?;
-                Slot::Store
-            }
-            "instructions" => {
-                self.instructions(value)?;
-                Slot::Instructions
-            }
-            "input" => {
-                self.input = Some(value);
-                Slot::Input
-            }
-            "tools" => {
-                self.draft.has_tools = !json::is_null(value);
-                self.draft.tools.read(value, "tools")?;
-                Slot::Tools
-            }
-            "tool_choice" => {
-                self.draft.tools.choose(value, "tool_choice")?;
-                Slot::ToolChoice
-            }
-            "parallel_tool_calls" => {
-                self.draft.tools.parallel = optional_bool(value, "parallel_tool_calls")?;
-                Slot::ParallelToolCalls
-            }
-            "reasoning" => {
-                read_reasoning(&mut self.draft, value)?;
-                Slot::Reasoning
-            }
-            "include" => {
-                read_include(&mut self.draft, value)?;
-                Slot::Include
-            }
-            "prompt_cache_key" => {
-                self.ask.cache_key =
-                    optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
-                Slot::PromptCacheKey
-            }
-            _ => return self.other(name, value, refusals),
-        };
-        self.draft.fields.push(Field::Slot(slot));
+        if name == "input" {
+            self.input = Some(value);
+            self.draft.fields.push(Field::Slot(Slot::Input));
+        } else if let Some(slot) = shared_field(&mut self.ask, &mut self.draft, &name, value)? {
+            self.draft.fields.push(Field::Slot(slot));
+        } else {
+            self.other(name, value, refusals)?;
+        }
         Ok(())
     }
 
     fn other(
         &mut self,
         name: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Raw<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
             "n" => fields::one_choice(value.get())?,
+            "stream_options" => self.ask.include_usage = includes_usage(value)?,
             "reasoning_effort" => {
                 self.effort = optional_string(value, "reasoning_effort")?;
                 return Ok(());
@@ -124,7 +81,7 @@ impl<'a> Reader<'a> {
             "service_tier" => return carry_tier(&mut self.draft, value),
             "text" => {
                 self.draft.json_object = wants_json_object(value);
-                if json::is_null(value) {
+                if value.is_null() {
                     return Ok(());
                 }
             }
@@ -134,29 +91,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn instructions(&mut self, value: &'a RawValue) -> Result<(), Refused> {
-        if json::is_null(value) {
-            return Ok(());
-        }
-        let Some(texts) = content::texts(value) else {
-            return Err(Refused::kind("instructions", "a string or a list of text parts"));
-        };
-        self.draft.instructions.extend(texts.into_iter().map(Cow::Borrowed));
-        Ok(())
-    }
-
     fn finish(mut self) -> Result<(Ask, Draft<'a>), Refused> {
         if self.draft.reasoning.effort.is_none() {
             self.draft.reasoning.effort = self.effort.take();
         }
-        let Some(input) = self.input.filter(|input| !json::is_null(input)) else {
+        let Some(input) = self.input.filter(|input| !input.is_null()) else {
             return Err(Refused::missing("input"));
         };
-        if let Some(text) = json::escaped(input) {
+        if let Some(text) = input.escaped() {
             if !text.is_empty() {
                 self.take(item::read(input, "input")?, 0);
             }
-        } else if let Some(list) = json::list(input) {
+        } else if let Some(list) = input.list() {
             self.draft.items.reserve(list.len());
             for (index, raw) in list.into_iter().enumerate() {
                 let read = item::read(raw, &format!("input[{index}]"))?;
@@ -198,13 +144,90 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads `reasoning`; shared with chat clients that send the object.
+/// Takes a field that both endpoints know under the same name; `None` when it is no such field.
 ///
 /// # Errors
 ///
-/// When it is no object.
-pub fn read_reasoning<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<(), Refused> {
-    if json::is_null(value) {
+/// When its value has the wrong type or cannot be carried.
+pub fn shared_field<'a>(
+    ask: &mut Ask,
+    draft: &mut Draft<'a>,
+    name: &str,
+    value: Raw<'a>,
+) -> Result<Option<Slot>, Refused> {
+    Ok(Some(match name {
+        "model" => {
+            ask.model = optional_string(value, name)?.map(Cow::into_owned);
+            Slot::Model
+        }
+        "stream" => {
+            ask.stream = optional_bool(value, name)?.unwrap_or_default();
+            Slot::Stream
+        }
+        "store" => {
+            optional_bool(value, name)?;
+            Slot::Store
+        }
+        "instructions" => {
+            read_instructions(draft, value)?;
+            Slot::Instructions
+        }
+        "tools" => {
+            draft.has_tools |= !value.is_null();
+            draft.tools.read(value, name)?;
+            Slot::Tools
+        }
+        "tool_choice" => {
+            draft.tools.choose(value, name)?;
+            Slot::ToolChoice
+        }
+        "parallel_tool_calls" => {
+            draft.tools.parallel = optional_bool(value, name)?;
+            Slot::ParallelToolCalls
+        }
+        "reasoning" => {
+            read_reasoning(draft, value)?;
+            Slot::Reasoning
+        }
+        "include" => {
+            read_include(draft, value)?;
+            Slot::Include
+        }
+        "prompt_cache_key" => {
+            ask.cache_key = optional_string(value, name)?.map(Cow::into_owned);
+            Slot::PromptCacheKey
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn read_instructions<'a>(draft: &mut Draft<'a>, value: Raw<'a>) -> Result<(), Refused> {
+    if value.is_null() {
+        return Ok(());
+    }
+    let Some(texts) = content::texts(value) else {
+        return Err(Refused::kind("instructions", "a string or a list of text parts"));
+    };
+    draft.instructions.extend(texts.into_iter().map(Cow::Borrowed));
+    Ok(())
+}
+
+/// `stream_options.include_usage`.
+///
+/// # Errors
+///
+/// When it is no boolean in an object.
+pub fn includes_usage(value: Raw<'_>) -> Result<bool, Refused> {
+    if value.is_null() {
+        return Ok(false);
+    }
+    let object = Object::of(value).ok_or_else(|| Refused::kind("stream_options", "an object"))?;
+    let Some(value) = object.some("include_usage") else { return Ok(false) };
+    Ok(optional_bool(value, "stream_options.include_usage")?.unwrap_or_default())
+}
+
+fn read_reasoning<'a>(draft: &mut Draft<'a>, value: Raw<'a>) -> Result<(), Refused> {
+    if value.is_null() {
         return Ok(());
     }
     let Some(object) = Object::of(value) else {
@@ -212,7 +235,8 @@ pub fn read_reasoning<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<
     };
     let text = |name: &str| match object.some(name) {
         None => Ok(None),
-        Some(value) => json::string(value)
+        Some(value) => value
+            .string()
             .map(Some)
             .ok_or_else(|| Refused::kind(&format!("reasoning.{name}"), "a string")),
     };
@@ -224,11 +248,11 @@ pub fn read_reasoning<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<
     Ok(())
 }
 
-fn read_include<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<(), Refused> {
-    if json::is_null(value) {
+fn read_include<'a>(draft: &mut Draft<'a>, value: Raw<'a>) -> Result<(), Refused> {
+    if value.is_null() {
         return Ok(());
     }
-    let list = json::list(value).filter(|list| list.iter().all(|it| json::is_string(it)));
+    let list = value.list().filter(|list| list.iter().all(|it| it.is_string()));
     let Some(list) = list else {
         return Err(Refused::kind("include", "a list of strings"));
     };
@@ -241,7 +265,7 @@ fn read_include<'a>(draft: &mut Draft<'a>, value: &'a RawValue) -> Result<(), Re
 /// # Errors
 ///
 /// When it is no string.
-pub fn carry_tier(draft: &mut Draft<'_>, value: &RawValue) -> Result<(), Refused> {
+pub fn carry_tier(draft: &mut Draft<'_>, value: Raw<'_>) -> Result<(), Refused> {
     let Some(tier) = optional_string(value, "service_tier")? else { return Ok(()) };
     match fields::service_tier(&tier) {
         Tier::Send(tier) => {
@@ -253,7 +277,7 @@ pub fn carry_tier(draft: &mut Draft<'_>, value: &RawValue) -> Result<(), Refused
     Ok(())
 }
 
-fn wants_json_object(text: &RawValue) -> bool {
+fn wants_json_object(text: Raw<'_>) -> bool {
     let format = Object::of(text).and_then(|text| text.some("format")).and_then(Object::of);
     format.is_some_and(|format| format.string("type").as_deref() == Some("json_object"))
 }
@@ -263,14 +287,11 @@ fn wants_json_object(text: &RawValue) -> bool {
 /// # Errors
 ///
 /// When it is something else.
-pub fn optional_string<'a>(
-    value: &'a RawValue,
-    param: &str,
-) -> Result<Option<Cow<'a, str>>, Refused> {
-    if json::is_null(value) {
+pub fn optional_string<'a>(value: Raw<'a>, param: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+    if value.is_null() {
         return Ok(None);
     }
-    json::string(value).map(Some).ok_or_else(|| Refused::kind(param, "a string"))
+    value.string().map(Some).ok_or_else(|| Refused::kind(param, "a string"))
 }
 
 /// A boolean that may be `null`; shared with chat.
@@ -278,19 +299,11 @@ pub fn optional_string<'a>(
 /// # Errors
 ///
 /// When it is something else.
-pub fn optional_bool(value: &RawValue, param: &str) -> Result<Option<bool>, Refused> {
-    if json::is_null(value) {
+pub fn optional_bool(value: Raw<'_>, param: &str) -> Result<Option<bool>, Refused> {
+    if value.is_null() {
         return Ok(None);
     }
-    json::boolean(value).map(Some).ok_or_else(|| Refused::kind(param, "a boolean"))
-}
-
-/// The calls of an input, for memory: id and JSON.
-pub fn calls<'d>(draft: &'d Draft<'_>) -> impl Iterator<Item = (&'d str, &'d str)> {
-    draft.items.iter().filter_map(|item| match &item.kind {
-        Kind::Call(call) => Some((call.id.as_ref(), item.json.as_ref())),
-        Kind::User | Kind::Developer | Kind::Assistant | Kind::Output(_) | Kind::Other => None,
-    })
+    value.boolean().map(Some).ok_or_else(|| Refused::kind(param, "a boolean"))
 }
 
 #[cfg(test)]

@@ -4,9 +4,8 @@
 use std::borrow::Cow;
 
 use serde_json::Value;
-use serde_json::value::RawValue;
 
-use crate::json::{self, Object, Writer};
+use crate::json::{self, Object, Raw, Writer};
 use crate::usage::Usage;
 
 /// What the backend leaves out of the object or a client expects back, by name.
@@ -75,7 +74,7 @@ impl Patches {
         writer.finish_text()
     }
 
-    fn of(&self, name: &str, value: &RawValue, output: Option<&str>) -> Option<Cow<'_, str>> {
+    fn of(&self, name: &str, value: Raw<'_>, output: Option<&str>) -> Option<Cow<'_, str>> {
         match name {
             "model" => Some(json::quote(&self.model).into()),
             // The backend's own is the ChatGPT user id: never a client's business.
@@ -84,7 +83,7 @@ impl Patches {
                 Some(self.cache_key.as_deref().map_or("null".into(), |key| json::quote(key).into()))
             }
             "output" => {
-                let empty = json::list(value).is_none_or(|list| list.is_empty());
+                let empty = value.list().is_none_or(|list| list.is_empty());
                 output.filter(|_| empty).map(|output| output.to_owned().into())
             }
             _ => self.echoed(name).map(Cow::Borrowed),

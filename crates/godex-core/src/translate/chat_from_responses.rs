@@ -1,7 +1,7 @@
 //! A Responses event stream becomes a Chat Completions chunk stream. Pieces of text and of
 //! arguments are moved as they are written, escapes and all, between a prepared head and tail.
 
-use crate::json::{self, Object};
+use crate::json::{self, Object, Raw};
 use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind, ResponseEvent};
 use crate::responses::response;
 use crate::translate::completion_from_responses::{
@@ -133,7 +133,7 @@ impl ChatStream {
                 if let Some(delta) = event.read::<Delta<'_>>() {
                     let at = self.call(&delta.item_id, delta.output_index);
                     if let Some(call) = self.calls.get_mut(at).filter(|call| !call.done) {
-                        call.argument.push_str(json::escaped(delta.delta).unwrap_or_default());
+                        call.argument.push_str(delta.delta.escaped().unwrap_or_default());
                     }
                     self.tell(out);
                 }
@@ -141,7 +141,7 @@ impl ChatStream {
             Kind::ArgumentsDone => {
                 if let Some(done) = event.read::<Done<'_>>() {
                     let at = self.call(&done.item_id, done.output_index);
-                    let whole = done.arguments.or(done.input).and_then(json::escaped);
+                    let whole = done.arguments.or(done.input).and_then(Raw::escaped);
                     self.settle(at, whole.unwrap_or_default());
                     self.tell(out);
                 }
@@ -260,13 +260,13 @@ impl ChatStream {
     /// A message whose pieces never came.
     fn whole_message(&mut self, index: u64, item: &str, out: &mut Vec<u8>) {
         let Some(parts) =
-            Object::of_text(item).and_then(|it| it.some("content")).and_then(json::list)
+            Object::of_text(item).and_then(|it| it.some("content")).and_then(Raw::list)
         else {
             return;
         };
         for part in parts.into_iter().filter_map(Object::of) {
             if let Some(text) =
-                part.get("text").filter(|it| json::escaped(it).is_some_and(|it| !it.is_empty()))
+                part.get("text").filter(|it| it.escaped().is_some_and(|it| !it.is_empty()))
             {
                 self.text(index, text.get(), out);
             } else if let Some(refusal) = part.get("refusal") {
@@ -370,12 +370,13 @@ impl ChatStream {
     fn close(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
         self.open(response.as_ref(), out);
+        let nothing_said = self.texts.is_empty() && self.order.is_empty();
         let output = response
             .as_ref()
             .and_then(|it| it.some("output"))
-            .and_then(json::list)
+            .and_then(Raw::list)
             .unwrap_or_default();
-        for (index, item) in (0..).zip(output) {
+        for (index, item) in (0..).zip(output).filter(|_| nothing_said) {
             self.item(index, item.get(), true, out);
         }
         self.calls.iter_mut().for_each(|call| call.done = true);

@@ -1,8 +1,6 @@
 //! A finished response becomes one Chat Completion.
 
-use serde_json::value::RawValue;
-
-use crate::json::{self, Object, Writer};
+use crate::json::{self, Object, Raw, Writer};
 use crate::responses::event::{ItemHead, Kind};
 use crate::responses::response;
 use crate::translate::chat_from_responses::{Look, ReasoningMode};
@@ -108,7 +106,7 @@ impl Said {
             return;
         }
         let Some(object) = Object::of_text(item) else { return };
-        let parts = |name: &str| object.some(name).and_then(json::list).unwrap_or_default();
+        let parts = |name: &str| object.some(name).and_then(Raw::list).unwrap_or_default();
         match head.kind.as_ref() {
             "message" => parts("content").into_iter().for_each(|part| self.part(part)),
             "reasoning" => {
@@ -119,18 +117,18 @@ impl Said {
                         self.reasoning.push_str("\\n\\n");
                     }
                     self.reasoning
-                        .push_str(part.get("text").and_then(json::escaped).unwrap_or_default());
+                        .push_str(part.get("text").and_then(Raw::escaped).unwrap_or_default());
                 }
             }
             _ => {}
         }
     }
 
-    fn part(&mut self, part: &RawValue) {
+    fn part(&mut self, part: Raw<'_>) {
         let Some(part) = Object::of(part) else { return };
-        self.text.push_str(part.get("text").and_then(json::escaped).unwrap_or_default());
-        self.refusal.push_str(part.get("refusal").and_then(json::escaped).unwrap_or_default());
-        let annotations = part.some("annotations").and_then(json::list).unwrap_or_default();
+        self.text.push_str(part.get("text").and_then(Raw::escaped).unwrap_or_default());
+        self.refusal.push_str(part.get("refusal").and_then(Raw::escaped).unwrap_or_default());
+        let annotations = part.some("annotations").and_then(Raw::list).unwrap_or_default();
         for citation in annotations.into_iter().filter_map(Object::of) {
             if citation.string("type").as_deref() == Some("url_citation") {
                 let mut inner = Writer::new(256);

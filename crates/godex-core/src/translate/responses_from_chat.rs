@@ -2,14 +2,13 @@
 //! completion) for what clients write, `docs/wire.md#request` for what Codex takes.
 
 use std::borrow::Cow;
-
-use serde_json::value::RawValue;
+use std::collections::HashSet;
 
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Refused, Slot};
 use crate::codex::fields::{self, Refusals};
-use crate::json::{self, Object, Writer};
-use crate::responses::request::{carry_tier, optional_bool, optional_string, read_reasoning};
+use crate::json::{Object, Raw, Writer};
+use crate::responses::request::{carry_tier, includes_usage, optional_string, shared_field};
 
 /// Parameters of chat that Codex has no word for.
 const CHAT_ONLY: &[&str] = &["audio", "logprobs", "modalities", "prediction", "web_search_options"];
@@ -40,8 +39,8 @@ pub fn read<'a>(
         draft: Draft::new(Dialect::Standard),
         messages: None,
         style: CallStyle::Tools,
-        text: Writer::new(256),
-        has_text: false,
+        text: Vec::new(),
+        custom_calls: HashSet::new(),
     };
     for (name, value) in object.into_fields() {
         reader.field(name, value, refusals)?;
@@ -56,9 +55,12 @@ pub fn read<'a>(
     {
         reader.draft.reasoning.summary = Some("auto".into());
     }
-    if reader.has_text {
-        let text = reader.text.finish_text();
-        reader.draft.fields.push(Field::Raw("text".into(), text.into()));
+    if !reader.text.is_empty() {
+        let mut text = Writer::new(256);
+        for (name, json) in &reader.text {
+            text.raw(name, json);
+        }
+        reader.draft.fields.push(Field::Raw("text".into(), text.finish_text().into()));
     }
     Ok((reader.ask, reader.draft, reader.style))
 }
@@ -66,73 +68,54 @@ pub fn read<'a>(
 struct Reader<'a> {
     ask: Ask,
     draft: Draft<'a>,
-    messages: Option<&'a RawValue>,
+    messages: Option<Raw<'a>>,
     style: CallStyle,
-    /// `text`, which gathers `response_format` and `verbosity`.
-    text: Writer,
-    has_text: bool,
+    /// `text`, which gathers `response_format` and `verbosity`: name and JSON.
+    text: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// The ids of custom calls so far.
+    custom_calls: HashSet<Cow<'a, str>>,
 }
 
 impl<'a> Reader<'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Raw<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
         let slot = match name.as_ref() {
-            "model" => {
-                self.ask.model = optional_string(value, "model")?.map(Cow::into_owned);
-                Slot::Model
-            }
-            "stream" => {
-                self.ask.stream = optional_bool(value, "stream")?.unwrap_or_default();
-                Slot::Stream
-            }
             "messages" => {
                 self.messages = Some(value);
                 Slot::Input
             }
-            "tools" => {
-                self.draft.has_tools |= !json::is_null(value);
-                self.draft.tools.read(value, "tools")?;
-                Slot::Tools
-            }
             "functions" => {
-                self.draft.has_tools |= !json::is_null(value);
-                self.draft.tools.read(value, "functions")?;
+                self.draft.has_tools |= !value.is_null();
+                self.draft.tools.read(value, &name)?;
                 self.style = CallStyle::Function;
                 Slot::Tools
             }
-            "tool_choice" | "function_call" => {
+            "function_call" => {
                 self.draft.tools.choose(value, &name)?;
                 Slot::ToolChoice
             }
-            "parallel_tool_calls" => {
-                self.draft.tools.parallel = optional_bool(value, "parallel_tool_calls")?;
-                Slot::ParallelToolCalls
-            }
             "reasoning_effort" => {
-                let effort = optional_string(value, "reasoning_effort")?;
+                let effort = optional_string(value, &name)?;
                 if self.draft.reasoning.effort.is_none() {
                     self.draft.reasoning.effort = effort;
                 }
                 Slot::Reasoning
             }
-            "reasoning" => {
-                read_reasoning(&mut self.draft, value)?;
-                Slot::Reasoning
+            // Of the two, the messages are what this endpoint is about.
+            "input" => {
+                if !value.is_null() {
+                    self.draft.drop_named(name);
+                }
+                return Ok(());
             }
-            "prompt_cache_key" => {
-                self.ask.cache_key =
-                    optional_string(value, "prompt_cache_key")?.map(Cow::into_owned);
-                Slot::PromptCacheKey
-            }
-            "store" => {
-                optional_bool(value, "store")?;
-                Slot::Store
-            }
-            _ => return self.other(name, value, refusals),
+            _ => match shared_field(&mut self.ask, &mut self.draft, &name, value)? {
+                Some(slot) => slot,
+                None => return self.other(name, value, refusals),
+            },
         };
         self.draft.fields.push(Field::Slot(slot));
         Ok(())
@@ -141,30 +124,28 @@ impl<'a> Reader<'a> {
     fn other(
         &mut self,
         name: Cow<'a, str>,
-        value: &'a RawValue,
+        value: Raw<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
-            "n" => {
-                fields::one_choice(value.get())?;
-            }
+            "n" => fields::one_choice(value.get())?,
             "stream_options" => {
-                self.ask.include_usage = stream_options(value)?;
+                self.ask.include_usage = includes_usage(value)?;
                 return Ok(());
             }
             "response_format" => return self.response_format(value),
             "verbosity" => {
                 if optional_string(value, "verbosity")?.is_some() {
-                    self.text.raw("verbosity", value.get());
-                    self.has_text = true;
+                    self.set_text("verbosity".into(), value.get().into());
                 }
                 return Ok(());
             }
             "service_tier" => return carry_tier(&mut self.draft, value),
             "text" => return self.text_object(value),
             "modalities"
-                if json::list(value)
+                if value
+                    .list()
                     .is_some_and(|list| list.iter().any(|it| it.get() == "\"audio\"")) =>
             {
                 return Err(Refused::new(
@@ -184,23 +165,30 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn text_object(&mut self, value: &'a RawValue) -> Result<(), Refused> {
-        if json::is_null(value) {
+    fn text_object(&mut self, value: Raw<'a>) -> Result<(), Refused> {
+        if value.is_null() {
             return Ok(());
         }
         let Some(object) = Object::of(value) else {
             return Err(Refused::kind("text", "an object"));
         };
-        for (name, value) in object.iter() {
-            self.text.raw(name, value.get());
+        for (name, value) in object.into_fields() {
+            self.set_text(name, value.get().into());
         }
-        self.has_text = true;
         Ok(())
     }
 
+    /// Sets a member of `text`. Chat's own names for them win.
+    fn set_text(&mut self, name: Cow<'a, str>, json: Cow<'a, str>) {
+        match self.text.iter_mut().find(|(it, _)| *it == name) {
+            Some(member) => member.1 = json,
+            None => self.text.push((name, json)),
+        }
+    }
+
     /// `response_format` becomes `text.format`, whose schema is not nested.
-    fn response_format(&mut self, value: &'a RawValue) -> Result<(), Refused> {
-        if json::is_null(value) {
+    fn response_format(&mut self, value: Raw<'a>) -> Result<(), Refused> {
+        if value.is_null() {
             return Ok(());
         }
         let object =
@@ -222,13 +210,12 @@ impl<'a> Reader<'a> {
             }
         }
         self.draft.json_object = kind == "json_object";
-        self.text.raw("format", &format.finish_text());
-        self.has_text = true;
+        self.set_text("format".into(), format.finish_text().into());
         Ok(())
     }
 
-    fn messages(&mut self, messages: &'a RawValue) -> Result<(), Refused> {
-        let Some(list) = json::list(messages) else {
+    fn messages(&mut self, messages: Raw<'a>) -> Result<(), Refused> {
+        let Some(list) = messages.list() else {
             return Err(Refused::kind("messages", "a list of messages"));
         };
         self.draft.items.reserve(list.len() + 4);
@@ -255,7 +242,7 @@ impl<'a> Reader<'a> {
                 Some("tool") => {
                     let id = message.string("tool_call_id").filter(|id| !id.is_empty());
                     let id = id.ok_or_else(|| Refused::missing(&format!("{path}.tool_call_id")))?;
-                    self.output(id, message.get("content"), &path)?;
+                    self.output(id, message.get("content"));
                 }
                 Some("function") => {
                     let name = message.string("name").unwrap_or_default();
@@ -263,7 +250,7 @@ impl<'a> Reader<'a> {
                         .iter()
                         .position(|(called, _): &(Cow<'_, str>, String)| *called == name);
                     let id = at.map_or_else(|| format!("call_{name}"), |at| legacy.remove(at).1);
-                    self.output(id.into(), message.get("content"), &path)?;
+                    self.output(id.into(), message.get("content"));
                 }
                 Some(other) => {
                     let words = format!(
@@ -348,7 +335,7 @@ impl<'a> Reader<'a> {
         }
         self.said(message, Kind::Assistant, Voice::Assistant, path)?;
         if let Some(refusal) =
-            message.some("refusal").and_then(json::escaped).filter(|text| !text.is_empty())
+            message.some("refusal").and_then(Raw::escaped).filter(|text| !text.is_empty())
         {
             let part = format!(r#"[{{"type":"refusal","refusal":"{refusal}"}}]"#);
             self.draft.items.push(said("assistant", Kind::Assistant, &part));
@@ -356,7 +343,7 @@ impl<'a> Reader<'a> {
         if let Some(calls) = message.some("tool_calls") {
             let param = format!("{path}.tool_calls");
             let calls =
-                json::list(calls).ok_or_else(|| Refused::kind(&param, "a list of tool calls"))?;
+                calls.list().ok_or_else(|| Refused::kind(&param, "a list of tool calls"))?;
             for (at, call) in calls.into_iter().enumerate() {
                 self.call(call, &format!("{param}[{at}]"))?;
             }
@@ -372,7 +359,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn call(&mut self, raw: &'a RawValue, path: &str) -> Result<(), Refused> {
+    fn call(&mut self, raw: Raw<'a>, path: &str) -> Result<(), Refused> {
         let call = Object::of(raw).ok_or_else(|| Refused::kind(path, "a tool call"))?;
         let id = call
             .string("id")
@@ -386,29 +373,18 @@ impl<'a> Reader<'a> {
         let name = inner
             .string("name")
             .ok_or_else(|| Refused::missing(&format!("{path}.{member}.name")))?;
+        if custom {
+            self.custom_calls.insert(id.clone());
+        }
         self.draft.items.push(called(id, custom, &name, inner.some(argument)));
         Ok(())
     }
 
     /// The output of a call. Chat does not say whether the call was a custom one: the pairs
     /// are matched later.
-    fn output(
-        &mut self,
-        id: Cow<'a, str>,
-        value: Option<&'a RawValue>,
-        path: &str,
-    ) -> Result<(), Refused> {
-        let custom = self.draft.items.iter().rev().find_map(|item| match &item.kind {
-            Kind::Call(call) if call.id == id => Some(call.custom),
-            Kind::Call(_)
-            | Kind::Output(_)
-            | Kind::User
-            | Kind::Developer
-            | Kind::Assistant
-            | Kind::Other => None,
-        });
-        let custom = custom.unwrap_or_default();
-        let text = content::output(value, &format!("{path}.content"))?;
+    fn output(&mut self, id: Cow<'a, str>, value: Option<Raw<'a>>) {
+        let custom = self.custom_calls.contains(&id);
+        let text = content::output(value);
         let mut writer = Writer::new(text.len() + 96);
         writer.string(
             "type",
@@ -418,7 +394,6 @@ impl<'a> Reader<'a> {
         writer.raw("output", &text);
         let kind = Kind::Output(Call { id, custom });
         self.draft.items.push(Item { kind, json: writer.finish_text().into() });
-        Ok(())
     }
 }
 
@@ -426,32 +401,19 @@ fn said<'a>(role: &str, kind: Kind<'a>, parts: &str) -> Item<'a> {
     Item { kind, json: format!(r#"{{"type":"message","role":"{role}","content":{parts}}}"#).into() }
 }
 
-fn called<'a>(id: Cow<'a, str>, custom: bool, name: &str, argument: Option<&RawValue>) -> Item<'a> {
+fn called<'a>(id: Cow<'a, str>, custom: bool, name: &str, argument: Option<Raw<'_>>) -> Item<'a> {
     let mut writer = Writer::new(argument.map_or(0, |it| it.get().len()) + 128);
     writer.string("type", if custom { "custom_tool_call" } else { "function_call" });
     writer.string("call_id", &id);
     writer.string("name", name);
     let member = if custom { "input" } else { "arguments" };
     match argument {
-        Some(value) if json::is_string(value) => writer.raw(member, value.get()),
+        Some(value) if value.is_string() => writer.raw(member, value.get()),
         Some(value) => writer.string(member, value.get()),
         None => writer.string(member, if custom { "" } else { "{}" }),
     }
     let kind = Kind::Call(Call { id, custom });
     Item { kind, json: writer.finish_text().into() }
-}
-
-fn stream_options(value: &RawValue) -> Result<bool, Refused> {
-    if json::is_null(value) {
-        return Ok(false);
-    }
-    let object = Object::of(value).ok_or_else(|| Refused::kind("stream_options", "an object"))?;
-    match object.some("include_usage") {
-        Some(value) => {
-            Ok(optional_bool(value, "stream_options.include_usage")?.unwrap_or_default())
-        }
-        None => Ok(false),
-    }
 }
 
 #[cfg(test)]

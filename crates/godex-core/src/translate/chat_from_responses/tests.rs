@@ -84,7 +84,7 @@ fn collected(recorded: &[u8]) -> Option<Value> {
     if items.is_empty() {
         items = response
             .some("output")
-            .and_then(json::list)?
+            .and_then(Raw::list)?
             .into_iter()
             .map(|it| it.get().to_owned())
             .collect();

@@ -1,0 +1,503 @@
+//! One pass over a JSON text. A checking scanner proves that the text is valid (RFC 8259) and
+//! not nested too deeply; a trusting one walks over text that has been proven before. Strings
+//! make up most of a request: both cross them at the speed of `memchr`.
+
+use std::borrow::Cow;
+
+use memchr::memchr2;
+
+use super::{MAX_DEPTH, Malformed, Raw, unescape};
+
+/// Why a text is not valid JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Something that JSON has not at this place, in bytes from the start.
+    Unexpected(usize),
+    /// The text ends too early.
+    Unfinished,
+    /// Too many levels.
+    TooDeep,
+    /// A whole value, but no object.
+    NotAnObject,
+}
+
+impl Fault {
+    /// The fault for people.
+    pub(super) fn explain(self, text: &str) -> Malformed {
+        match self {
+            Self::TooDeep => Malformed::TooDeep,
+            Self::Unfinished => Malformed::Syntax("it ends in the middle".to_owned()),
+            Self::NotAnObject => Malformed::Syntax("it is JSON, but not an object".to_owned()),
+            Self::Unexpected(at) => {
+                let before = text.as_bytes().get(..at).unwrap_or_default();
+                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
+                Malformed::Syntax(format!("unexpected text at line {line}, column {column}"))
+            }
+        }
+    }
+}
+
+/// A place in a text.
+pub(super) struct Scanner<'a> {
+    text: &'a str,
+    at: usize,
+    /// The text has been proven valid.
+    trusting: bool,
+}
+
+impl<'a> Scanner<'a> {
+    /// A scanner that checks every byte.
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, at: 0, trusting: false }
+    }
+
+    /// A scanner for text that is valid JSON.
+    pub(super) fn trusting(text: &'a str) -> Self {
+        Self { text, at: 0, trusting: true }
+    }
+
+    /// Only white space is left.
+    pub(super) fn end(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(Fault::Unexpected(self.at)),
+        }
+    }
+
+    /// One object as its fields.
+    pub(super) fn fields(&mut self) -> Result<Vec<(Cow<'a, str>, Raw<'a>)>, Fault> {
+        match self.peek() {
+            Some(b'{') => self.at += 1,
+            Some(_) => {
+                self.value()?;
+                return Err(Fault::NotAnObject);
+            }
+            None => return Err(Fault::Unfinished),
+        }
+        let mut fields = Vec::with_capacity(8);
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(fields);
+        }
+        loop {
+            let key = self.key()?;
+            fields.push((key, self.nested_value()?));
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(fields);
+                }
+                Some(_) => return Err(Fault::Unexpected(self.at)),
+                None => return Err(Fault::Unfinished),
+            }
+        }
+    }
+
+    /// One list as its elements; `None` when the text is something else.
+    pub(super) fn elements(&mut self) -> Option<Vec<Raw<'a>>> {
+        if self.peek() != Some(b'[') {
+            return None;
+        }
+        self.at += 1;
+        let mut elements = Vec::new();
+        if self.peek() == Some(b']') {
+            return Some(elements);
+        }
+        loop {
+            elements.push(self.nested_value().ok()?);
+            let more = self.peek() == Some(b',');
+            self.at += 1;
+            if !more {
+                return Some(elements);
+            }
+        }
+    }
+
+    /// One value of whatever kind.
+    pub(super) fn value(&mut self) -> Result<Raw<'a>, Fault> {
+        self.value_at_depth(0)
+    }
+
+    /// A value inside an object or list.
+    fn nested_value(&mut self) -> Result<Raw<'a>, Fault> {
+        self.value_at_depth(1)
+    }
+
+    fn value_at_depth(&mut self, depth: u32) -> Result<Raw<'a>, Fault> {
+        self.peek();
+        let start = self.at;
+        if self.trusting {
+            self.skip()
+        } else {
+            self.check(depth)?
+        };
+        self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
+    }
+
+    fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
+        match self.peek() {
+            Some(b'"') => {}
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        let start = self.at + 1;
+        self.string()?;
+        let escaped = self.text.get(start..self.at - 1).unwrap_or_default();
+        let key = unescape(escaped).ok_or(Fault::Unexpected(start))?;
+        match self.peek() {
+            Some(b':') => self.at += 1,
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        Ok(key)
+    }
+
+    /// The next byte that is no white space.
+    fn peek(&mut self) -> Option<u8> {
+        loop {
+            match self.byte() {
+                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    fn byte(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn rest(&self) -> &'a [u8] {
+        self.text.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    /// Walks over one valid value.
+    fn skip(&mut self) {
+        let mut depth = 0_u32;
+        while let Some(byte) = self.byte() {
+            match byte {
+                b'"' => self.skip_string(),
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                    continue;
+                }
+                b'}' | b']' if depth == 0 => return,
+                b'}' | b']' => {
+                    depth -= 1;
+                    self.at += 1;
+                }
+                b',' | b':' | b' ' | b'\n' | b'\t' | b'\r' => {
+                    if depth == 0 {
+                        return;
+                    }
+                    self.at += 1;
+                    continue;
+                }
+                _ => {
+                    let end = |byte: &u8| {
+                        matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r')
+                    };
+                    let rest = self.rest();
+                    self.at += rest.iter().position(end).unwrap_or(rest.len());
+                }
+            }
+            if depth == 0 {
+                return;
+            }
+        }
+    }
+
+    fn skip_string(&mut self) {
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            let Some(found) = memchr2(b'"', b'\\', rest) else {
+                self.at = self.text.len();
+                return;
+            };
+            let escape = rest.get(found) == Some(&b'\\');
+            self.at += found + 1 + usize::from(escape);
+            if !escape {
+                return;
+            }
+        }
+    }
+
+    /// Proves one value, which stands at `depth` levels already. Which levels are objects is
+    /// kept in the bits of one number: there are never more than 128.
+    fn check(&mut self, mut depth: u32) -> Result<(), Fault> {
+        let ground = depth;
+        let mut objects = 0_u128;
+        loop {
+            match self.peek() {
+                Some(b'"') => self.string()?,
+                Some(open @ (b'{' | b'[')) => {
+                    self.at += 1;
+                    depth += 1;
+                    if depth > MAX_DEPTH {
+                        return Err(Fault::TooDeep);
+                    }
+                    let object = open == b'{';
+                    objects = objects << 1 | u128::from(object);
+                    if self.peek() == Some(if object { b'}' } else { b']' }) {
+                        self.at += 1;
+                        depth -= 1;
+                        objects >>= 1;
+                    } else {
+                        if object {
+                            self.member_name()?;
+                        }
+                        continue;
+                    }
+                }
+                Some(b'-' | b'0'..=b'9') => self.number()?,
+                Some(b't') => self.literal("true")?,
+                Some(b'f') => self.literal("false")?,
+                Some(b'n') => self.literal("null")?,
+                Some(_) => return Err(Fault::Unexpected(self.at)),
+                None => return Err(Fault::Unfinished),
+            }
+            // A value has ended: so may the lists and objects around it.
+            loop {
+                if depth == ground {
+                    return Ok(());
+                }
+                let object = objects & 1 == 1;
+                match self.peek() {
+                    Some(b',') => {
+                        self.at += 1;
+                        if object {
+                            self.member_name()?;
+                        }
+                        break;
+                    }
+                    Some(b'}') if object => {}
+                    Some(b']') if !object => {}
+                    Some(_) => return Err(Fault::Unexpected(self.at)),
+                    None => return Err(Fault::Unfinished),
+                }
+                self.at += 1;
+                depth -= 1;
+                objects >>= 1;
+            }
+        }
+    }
+
+    /// A name and its colon.
+    fn member_name(&mut self) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'"') => self.string()?,
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        match self.peek() {
+            Some(b':') => self.at += 1,
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        Ok(())
+    }
+
+    /// A string, from its opening quote to behind its closing one.
+    fn string(&mut self) -> Result<(), Fault> {
+        if self.trusting {
+            self.skip_string();
+            return Ok(());
+        }
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            let found = memchr2(b'"', b'\\', rest).ok_or(Fault::Unfinished)?;
+            let plain = rest.get(..found).unwrap_or_default();
+            // Without an early exit the compiler checks many bytes at a time.
+            if plain.iter().fold(false, |any, byte| any | (*byte < 0x20)) {
+                let control = plain.iter().position(|byte| *byte < 0x20).unwrap_or_default();
+                return Err(Fault::Unexpected(self.at + control));
+            }
+            self.at += found + 1;
+            if rest.get(found) == Some(&b'"') {
+                return Ok(());
+            }
+            self.escape()?;
+        }
+    }
+
+    /// What follows a backslash.
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.byte() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'u') => {
+                let digits = self.rest().get(1..5).ok_or(Fault::Unfinished)?;
+                if !digits.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(Fault::Unexpected(self.at));
+                }
+                self.at += 5;
+            }
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, word: &str) -> Result<(), Fault> {
+        if !self.rest().starts_with(word.as_bytes()) {
+            return Err(Fault::Unexpected(self.at));
+        }
+        self.at += word.len();
+        Ok(())
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        if self.byte() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.byte() {
+            Some(b'0') => self.at += 1,
+            Some(b'1'..=b'9') => self.digits()?,
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
+        if self.byte() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.byte() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.byte() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Fault> {
+        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.byte().map_or(Fault::Unfinished, |_| Fault::Unexpected(self.at)));
+        }
+        self.at += count;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde::de::IgnoredAny;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn accepted(text: &str) -> bool {
+        Raw::parse(text).is_ok()
+    }
+
+    #[test]
+    fn what_serde_json_accepts_is_accepted_and_nothing_else() {
+        for text in [
+            "",
+            " ",
+            "null",
+            " true ",
+            "false",
+            "nul",
+            "truex",
+            "0",
+            "-0",
+            "01",
+            "-",
+            "1.",
+            "1.5",
+            ".5",
+            "1e5",
+            "1e",
+            "1E+7",
+            "1e-",
+            "+1",
+            "\"\"",
+            "\"a",
+            "\"\\n\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\\u0041\"",
+            "\"\u{1}\"",
+            "[]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1",
+            "{}",
+            "{\"a\":1}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{\"a\":1]",
+            "[}",
+            "]",
+            "{\"a\":[{\"b\":[]}]}",
+            "1 2",
+            "\"é\"",
+            "\u{feff}1",
+            "[1,\n 2\t]\r",
+        ] {
+            assert_eq!(
+                accepted(text),
+                serde_json::from_str::<IgnoredAny>(text).is_ok(),
+                "{text:?}"
+            );
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
+            any::<i64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 32, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::hash_map(".*", inner, 0..5).prop_map(|map| Value::from_iter(map)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_json_is_taken_apart_and_put_together(value in json(), pretty in any::<bool>()) {
+            let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+            let raw = Raw::parse(&text).unwrap();
+            if let Value::Array(list) = &value {
+                let parts: Vec<Value> = raw.list().unwrap().iter().map(|it| serde_json::from_str(it.get()).unwrap()).collect();
+                prop_assert_eq!(&parts, list);
+            }
+            if let Value::Object(map) = &value {
+                let object = super::super::Object::of(raw).unwrap();
+                prop_assert_eq!(object.iter().count(), map.len());
+                for (name, part) in object.iter() {
+                    prop_assert_eq!(&serde_json::from_str::<Value>(part.get()).unwrap(), &map[name]);
+                }
+            }
+            if let Value::String(string) = &value {
+                prop_assert_eq!(raw.string().unwrap(), string.as_str());
+            }
+        }
+
+        #[test]
+        fn damaged_json_is_judged_as_serde_json_does(value in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let mut bytes = serde_json::to_vec(&value).unwrap();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                prop_assert_eq!(accepted(text), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{:?}", text);
+            }
+        }
+    }
+}
