@@ -54,6 +54,8 @@ pub struct Recalled {
 pub struct Memory {
     limits: Limits,
     owners: HashMap<KeyId, Owner>,
+    /// All sessions by last use.
+    order: BTreeMap<u64, (KeyId, Name)>,
     bytes: usize,
     clock: u64,
 }
@@ -84,7 +86,7 @@ const SESSION_BYTES: usize = 256;
 impl Memory {
     /// An empty memory.
     pub fn new(limits: Limits) -> Self {
-        Self { limits, owners: HashMap::new(), bytes: 0, clock: 0 }
+        Self { limits, owners: HashMap::new(), order: BTreeMap::new(), bytes: 0, clock: 0 }
     }
 
     /// What is known of a session, which counts as a use of it.
@@ -117,10 +119,13 @@ impl Memory {
         instructions: &Arc<str>,
         now: Instant,
     ) {
-        if instructions.len() + SESSION_BYTES > self.limits.bytes_per_session {
-            return;
-        }
-        self.change(key, session, now, |it| it.instructions = Some(instructions.clone()));
+        let limits = self.limits;
+        let fits = instructions.len() + SESSION_BYTES <= limits.bytes_per_session;
+        self.change(key, session, now, |it| {
+            // What is too large to keep still ends the life of what was there before.
+            it.instructions = fits.then(|| Arc::clone(instructions));
+            it.trim(&limits);
+        });
     }
 
     /// Keeps the conversation of a request for a follow-up that does not show which it is.
@@ -151,11 +156,7 @@ impl Memory {
             if it.calls.insert(call_id.to_owned(), json.into()).is_none() {
                 it.call_order.push_back(call_id.to_owned());
             }
-            while it.calls.len() > limits.calls_per_session || it.cost() > limits.bytes_per_session
-            {
-                let Some(oldest) = it.call_order.pop_front() else { break };
-                it.calls.remove(&oldest);
-            }
+            it.trim(&limits);
         });
     }
 
@@ -163,6 +164,17 @@ impl Memory {
     pub fn forget(&mut self, key: &KeyId) {
         if let Some(owner) = self.owners.remove(key) {
             self.bytes -= owner.bytes;
+            for tick in owner.order.keys() {
+                self.order.remove(tick);
+            }
+        }
+    }
+
+    /// Forgets all keys that are not `known`.
+    pub fn forget_unless(&mut self, known: impl Fn(&KeyId) -> bool) {
+        let gone: Vec<KeyId> = self.owners.keys().filter(|key| !known(key)).cloned().collect();
+        for key in &gone {
+            self.forget(key);
         }
     }
 
@@ -186,6 +198,8 @@ impl Memory {
             owner.sessions.entry(session.clone()).or_insert_with(|| Session::new(now, tick));
         owner.order.remove(&entry.tick);
         owner.order.insert(tick, session.clone());
+        self.order.remove(&entry.tick);
+        self.order.insert(tick, (key.clone(), session.clone()));
         (entry.tick, entry.used_at) = (tick, now);
         change(entry);
         let cost = entry.cost();
@@ -208,20 +222,23 @@ impl Memory {
         let Some(entry) = owner.sessions.get_mut(session) else { return };
         owner.order.remove(&entry.tick);
         owner.order.insert(tick, session.clone());
+        self.order.remove(&entry.tick);
+        self.order.insert(tick, (key.clone(), session.clone()));
         (entry.tick, entry.used_at) = (tick, now);
     }
 
     /// The key whose oldest session is the oldest of all.
     fn oldest(&self) -> Option<KeyId> {
-        let first =
-            |(key, owner): (&KeyId, &Owner)| Some((*owner.order.first_key_value()?.0, key.clone()));
-        self.owners.iter().filter_map(first).min_by_key(|(tick, _)| *tick).map(|(_, key)| key)
+        self.order.first_key_value().map(|(_, (key, _))| key.clone())
     }
 
     /// Drops the oldest session of a key.
     fn evict(&mut self, key: &KeyId) {
         let Some(owner) = self.owners.get_mut(key) else { return };
-        let oldest = owner.order.pop_first().and_then(|(_, name)| owner.sessions.remove(&name));
+        let oldest = owner.order.pop_first().and_then(|(tick, name)| {
+            self.order.remove(&tick);
+            owner.sessions.remove(&name)
+        });
         let bytes = oldest.map_or(0, |session| session.bytes);
         owner.bytes -= bytes;
         self.bytes -= bytes;
@@ -231,16 +248,13 @@ impl Memory {
     }
 
     fn expire(&mut self, now: Instant) {
-        let ttl = self.limits.ttl;
-        let stale = |owner: &Owner| {
-            let oldest =
-                owner.order.first_key_value().and_then(|(_, name)| owner.sessions.get(name));
-            oldest.is_some_and(|session| now.saturating_duration_since(session.used_at) >= ttl)
-        };
-        while let Some(key) =
-            self.owners.iter().find(|(_, owner)| stale(owner)).map(|(key, _)| key.clone())
-        {
-            self.evict(&key);
+        while let Some((_, (key, session))) = self.order.first_key_value() {
+            let found = self.owners.get(key).and_then(|owner| owner.sessions.get(session));
+            let fresh = |it: &Session| now.saturating_duration_since(it.used_at) < self.limits.ttl;
+            if found.is_some_and(fresh) {
+                return;
+            }
+            self.evict(&key.clone());
         }
     }
 }
@@ -255,6 +269,15 @@ impl Session {
             call_order: std::collections::VecDeque::new(),
             conversation: None,
             bytes: 0,
+        }
+    }
+
+    /// Lets go of the oldest calls until the session is within its bounds.
+    fn trim(&mut self, limits: &Limits) {
+        while self.calls.len() > limits.calls_per_session || self.cost() > limits.bytes_per_session
+        {
+            let Some(oldest) = self.call_order.pop_front() else { return };
+            self.calls.remove(&oldest);
         }
     }
 

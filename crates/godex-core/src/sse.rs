@@ -129,6 +129,7 @@ impl Decoder {
                 self.lines.scan(bytes)
             };
             let Some(end) = found else {
+                self.drop_blank_lines();
                 let waiting = self.whole.len() + self.pieces.len();
                 return if waiting - self.lines.start > self.limit {
                     Err(TooLong { limit: self.limit })
@@ -153,6 +154,17 @@ impl Decoder {
     pub fn finish(&mut self) -> Result<Option<Frame>, TooLong> {
         self.push(Bytes::from_static(b"\n\n"));
         self.next_frame()
+    }
+
+    /// Blank lines in front of a frame are no part of it.
+    fn drop_blank_lines(&mut self) {
+        let start = std::mem::take(&mut self.lines.start);
+        if self.whole.is_empty() {
+            drop(self.pieces.split_to(start));
+        } else {
+            drop(self.whole.split_to(start));
+        }
+        self.lines.move_back(start);
     }
 
     /// Takes the frame that ends at `end` off the front; `None` when it has no data.
@@ -188,6 +200,16 @@ impl Decoder {
 }
 
 impl Lines {
+    /// The first `count` bytes are gone.
+    fn move_back(&mut self, count: usize) {
+        let back = |range: &mut Range<usize>| *range = range.start - count..range.end - count;
+        self.line -= count;
+        self.scanned -= count;
+        self.event.iter_mut().for_each(back);
+        self.data.iter_mut().for_each(back);
+        self.more.iter_mut().for_each(back);
+    }
+
     /// Reads on to the end of the frame: the offset after its blank line.
     fn scan(&mut self, bytes: &[u8]) -> Option<usize> {
         loop {
@@ -354,6 +376,16 @@ mod tests {
     fn an_unfinished_last_frame_is_given_at_the_end() {
         assert_eq!(decode([&b"event: a\ndata: b"[..]]), [("a".to_owned(), b"b".to_vec())]);
         assert_eq!(decode([&b"event: a\ndata: b\n"[..]]), [("a".to_owned(), b"b".to_vec())]);
+    }
+
+    #[test]
+    fn endless_blank_lines_take_no_room() {
+        let mut decoder = Decoder::new(64);
+        for _ in 0..100 {
+            decoder.push(Bytes::from(vec![b'\n'; 1000]));
+            assert_eq!(decoder.next_frame(), Ok(None));
+        }
+        assert_eq!(decoder.pieces.len() + decoder.whole.len(), 0);
     }
 
     #[test]

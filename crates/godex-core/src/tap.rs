@@ -31,6 +31,8 @@ pub struct Tap {
     pub response_id: Option<String>,
     /// How the stream ended, once it has.
     pub end: Option<End>,
+    /// Nobody will ask for the output.
+    pub ignores_output: bool,
 }
 
 /// A call of the model, to be kept until its output comes.
@@ -43,16 +45,20 @@ pub struct SeenCall {
 }
 
 impl Tap {
-    /// Looks at one event; returns a call if the event finished one. Pieces of text are not
-    /// for a tap: the finished items carry them all.
+    /// Looks at one event; returns a call if the event finished one.
     pub fn push(&mut self, event: &Event<'_>) -> Option<SeenCall> {
         match event.kind {
             Kind::ItemAdded
             | Kind::ItemDone
+            | Kind::TextDelta
             | Kind::TextDone
+            | Kind::RefusalDelta
             | Kind::RefusalDone
+            | Kind::ArgumentsDelta
             | Kind::ArgumentsDone => {
-                self.output.push(event);
+                if !self.ignores_output {
+                    self.output.push(event);
+                }
                 if event.kind == Kind::ItemDone {
                     return seen_call(event);
                 }
@@ -66,9 +72,6 @@ impl Tap {
             Kind::Failed => self.close(event, End::Failed(fault_of(event))),
             Kind::Error => self.end = Some(End::Failed(fault_of(event))),
             Kind::InProgress
-            | Kind::TextDelta
-            | Kind::RefusalDelta
-            | Kind::ArgumentsDelta
             | Kind::SummaryPartAdded
             | Kind::ReasoningDelta
             | Kind::Codex
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(tap.end, Some(End::Completed));
         assert!(tap.usage.unwrap().total > 0);
         assert_eq!(calls.len(), 2);
-        assert!(tap.output.items().len() >= 3);
+        assert!(tap.output.items("completed").len() >= 3);
         assert!(tap.response_id.unwrap().starts_with("resp_"));
     }
 

@@ -136,7 +136,9 @@ impl Fault {
             Some("rate_limit_exceeded") => Self::RateLimited { message, retry_after },
             Some("server_is_overloaded" | "slow_down") => Self::Overloaded { message, retry_after },
             Some("server_error") if status < 500 => Self::Server { status, message: Some(message) },
-            Some(_) if status == 200 => Self::Refused(Refusal { status: 400, ..refusal }),
+            Some(code) if status == 200 && is_the_requests_fault(code) => {
+                Self::Refused(Refusal { status: 400, ..refusal })
+            }
             Some(_) | None if status == 200 => {
                 Self::Server { status, message: Some(message).filter(|it| !it.is_empty()) }
             }
@@ -196,6 +198,17 @@ impl Fault {
     pub fn is_unknown_model(&self) -> bool {
         matches!(self, Self::Refused(refusal) if refusal.message.contains("model is not supported"))
     }
+}
+
+/// Whether a code that came inside a stream blames the request. All others are the backend's:
+/// the same request may succeed later.
+fn is_the_requests_fault(code: &str) -> bool {
+    const CODES: &[&str] =
+        &["context_length_exceeded", "cyber_policy", "string_above_max_length", "model_not_found"];
+    CODES.contains(&code)
+        || ["invalid_", "unsupported_", "unknown_", "missing_", "image_"]
+            .iter()
+            .any(|family| code.starts_with(family))
 }
 
 /// Whether bytes look like a page for people.
@@ -293,6 +306,7 @@ mod tests {
         let fault = |json: &str| Fault::of_event(&serde_json::from_str(json).unwrap());
         assert!(fault(r#"{"code":"server_is_overloaded","message":"m"}"#).is_transient());
         assert!(fault(r#"{"code":"server_error","message":"m"}"#).is_transient());
+        assert!(fault(r#"{"code":"something_new","message":"m"}"#).is_transient());
         let Fault::Refused(refusal) = fault(r#"{"code":"context_length_exceeded","message":"m"}"#)
         else {
             panic!()

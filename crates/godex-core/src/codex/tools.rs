@@ -180,6 +180,14 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a
     for (key, value) in inner.iter().filter(|(key, _)| !matches!(*key, "type" | "parameters")) {
         writer.raw(key, value.get());
     }
+    if let Some(inner) = &nested {
+        let stray = |(name, _): &(&str, Raw<'_>)| {
+            !matches!(*name, "type" | "function" | "parameters") && inner.get(name).is_none()
+        };
+        for (name, value) in object.iter().filter(stray) {
+            writer.raw(name, value.get());
+        }
+    }
     writer.raw("parameters", inner.some("parameters").map_or(NO_PARAMETERS, Raw::get));
     Ok(Tool { kind: "function".into(), name: Some(name), json: writer.finish_text().into() })
 }
@@ -254,6 +262,10 @@ mod tests {
         check(
             r#"{"type":"web_search_preview_2025_03_11","search_context_size":"low"}"#,
             r#"{"type":"web_search","search_context_size":"low"}"#,
+        );
+        check(
+            r#"{"type":"function","function":{"name":"f"},"strict":true}"#,
+            r#"{"type":"function","name":"f","strict":true,"parameters":{"type":"object","properties":{}}}"#,
         );
         check(r#"{"type":"namespace","x":1}"#, r#"{"type":"namespace","x":1}"#);
     }

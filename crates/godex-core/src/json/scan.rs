@@ -30,7 +30,7 @@ impl Fault {
             Self::NotAnObject => Malformed::Syntax("it is JSON, but not an object".to_owned()),
             Self::Unexpected(at) => {
                 let before = text.as_bytes().get(..at).unwrap_or_default();
-                let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+                let line = memchr::memchr_iter(b'\n', before).count() + 1;
                 let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
                 Malformed::Syntax(format!("unexpected text at line {line}, column {column}"))
             }
@@ -129,10 +129,10 @@ impl<'a> Scanner<'a> {
         self.peek();
         let start = self.at;
         if self.trusting {
-            self.skip()
+            self.skip();
         } else {
-            self.check(depth)?
-        };
+            self.check(depth)?;
+        }
         self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
     }
 
@@ -312,7 +312,7 @@ impl<'a> Scanner<'a> {
             let found = memchr2(b'"', b'\\', rest).ok_or(Fault::Unfinished)?;
             let plain = rest.get(..found).unwrap_or_default();
             // Without an early exit the compiler checks many bytes at a time.
-            if plain.iter().fold(false, |any, byte| any | (*byte < 0x20)) {
+            if plain.iter().map(|byte| u8::from(*byte < 0x20)).fold(0, |any, one| any | one) != 0 {
                 let control = plain.iter().position(|byte| *byte < 0x20).unwrap_or_default();
                 return Err(Fault::Unexpected(self.at + control));
             }
@@ -464,7 +464,7 @@ mod tests {
         leaf.prop_recursive(4, 32, 5, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
-                prop::collection::hash_map(".*", inner, 0..5).prop_map(|map| Value::from_iter(map)),
+                prop::collection::hash_map(".*", inner, 0..5).prop_map(Value::from_iter),
             ]
         })
     }

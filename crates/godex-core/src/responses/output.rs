@@ -61,14 +61,16 @@ impl Output {
         }
     }
 
-    /// The items as one JSON list; `None` when there were none.
-    pub fn json(&self) -> Option<String> {
-        let items = self.items();
+    /// The items as one JSON list; `None` when there were none. Items whose end never came get
+    /// `status`.
+    pub fn json(&self, status: &str) -> Option<String> {
+        let items = self.items(status);
         (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
     }
 
-    /// The items in the order of the output, a call that came twice only once.
-    pub fn items(&self) -> Vec<String> {
+    /// The items in the order of the output, a call that came twice only once. Items whose end
+    /// never came get `status`.
+    pub fn items(&self, status: &str) -> Vec<String> {
         let mut calls = HashSet::new();
         let fresh = |item: &String| {
             let head = serde_json::from_str::<ItemHead<'_>>(item).ok();
@@ -76,7 +78,7 @@ impl Output {
                 head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
             call.is_none_or(|id| calls.insert(id.into_owned()))
         };
-        self.items.values().filter_map(Entry::json).filter(fresh).collect()
+        self.items.values().filter_map(|entry| entry.json(status)).filter(fresh).collect()
     }
 
     fn item(&mut self, index: u64, item: Raw<'_>, done: bool) {
@@ -133,7 +135,7 @@ impl Output {
 }
 
 impl Entry {
-    fn json(&self) -> Option<String> {
+    fn json(&self, status: &str) -> Option<String> {
         if let Some(done) = &self.done {
             return Some(done.clone().into_string());
         }
@@ -153,7 +155,7 @@ impl Entry {
         let mut writer = Writer::new(added.len() + self.pieces.len() + 64);
         for (name, value) in object.iter() {
             match (name, &content) {
-                ("status", _) => writer.string(name, "completed"),
+                ("status", _) => writer.string(name, status),
                 (_, Some((replaced, json))) if *replaced == name => writer.raw(name, json),
                 _ => writer.raw(name, value.get()),
             }
@@ -190,7 +192,7 @@ mod tests {
                 Object::of_text(text).unwrap().string("type").map(|it| Kind::of(&it)).unwrap();
             output.push(&Event { kind, text });
         }
-        output.json().unwrap_or_default()
+        output.json("completed").unwrap_or_default()
     }
 
     const ADDED: &str = r#"{"type":"response.output_item.added","output_index":1,"item":{"id":"fc_1","type":"function_call","status":"in_progress","call_id":"c","name":"f","arguments":"{}"}}"#;

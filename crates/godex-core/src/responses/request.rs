@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
                 self.effort = optional_string(value, "reasoning_effort")?;
                 return Ok(());
             }
-            "service_tier" => return carry_tier(&mut self.draft, value),
+            "service_tier" => return carry_tier(&mut self.ask, &mut self.draft, value),
             "text" => {
                 self.draft.json_object = wants_json_object(value);
                 if value.is_null() {
@@ -265,14 +265,17 @@ fn read_include<'a>(draft: &mut Draft<'a>, value: Raw<'a>) -> Result<(), Refused
 /// # Errors
 ///
 /// When it is no string.
-pub fn carry_tier(draft: &mut Draft<'_>, value: Raw<'_>) -> Result<(), Refused> {
+pub fn carry_tier(ask: &mut Ask, draft: &mut Draft<'_>, value: Raw<'_>) -> Result<(), Refused> {
     let Some(tier) = optional_string(value, "service_tier")? else { return Ok(()) };
     match fields::service_tier(&tier) {
         Tier::Send(tier) => {
             draft.fields.push(Field::Raw("service_tier".into(), json::quote(tier).into()));
         }
         Tier::Silent => {}
-        Tier::Drop => draft.drop_named("service_tier"),
+        Tier::Drop => {
+            draft.drop_named("service_tier");
+            ask.echo.push(("service_tier".to_owned(), value.get().into()));
+        }
     }
     Ok(())
 }

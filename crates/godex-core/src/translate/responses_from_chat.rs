@@ -141,7 +141,7 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(());
             }
-            "service_tier" => return carry_tier(&mut self.draft, value),
+            "service_tier" => return carry_tier(&mut self.ask, &mut self.draft, value),
             "text" => return self.text_object(value),
             "modalities"
                 if value

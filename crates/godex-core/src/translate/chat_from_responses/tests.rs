@@ -80,7 +80,7 @@ fn collected(recorded: &[u8]) -> Option<Value> {
     let (kind, text) = end?;
     let event = Object::of_text(&text)?;
     let response = Object::of(event.get("response")?)?;
-    let mut items = output.items();
+    let mut items = output.items("completed");
     if items.is_empty() {
         items = response
             .some("output")
