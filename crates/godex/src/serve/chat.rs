@@ -27,7 +27,12 @@ pub(super) async fn prepare(
     let object = Object::parse(&body)?;
     let (refusals, reasoning) = (exchange.app.opener.refusals(), exchange.app.reasoning);
     let (ask, draft, style) = if request::looks_like_one(&object) {
-        let (ask, draft) = request::read(object, Dialect::Standard, &refusals)?;
+        let (ask, mut draft) = request::read(object, Dialect::Standard, &refusals)?;
+        // Here it has an effect: chat's last chunk.
+        draft.dropped.retain(|name| name != "stream_options");
+        if reasoning != ReasoningMode::Off && draft.reasoning.summary.is_none() {
+            draft.reasoning.summary = Some("auto".into());
+        }
         (ask, draft, CallStyle::Tools)
     } else {
         responses_from_chat::read(object, &refusals, reasoning != ReasoningMode::Off)?

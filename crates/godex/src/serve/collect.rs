@@ -5,14 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use godex_core::codex::fault::{Break, Fault};
 use godex_core::json::Object;
-use godex_core::responses::event::{Event, Kind, ResponseEvent};
+use godex_core::responses::event::{Event, ResponseEvent};
 use godex_core::sse::Frame;
 use godex_core::tap::End;
 use godex_core::translate::completion_from_responses::completion;
 use http_body_util::BodyExt;
 
 use super::error::ApiError;
-use super::face::Face;
+use super::face::{Face, unfinished};
+use super::rest;
 use super::watch::Watch;
 use crate::upstream::handshake::Opened;
 
@@ -35,8 +36,10 @@ pub(super) async fn collect(
                 None => decoder.next_frame().map_err(|_| Fault::Broken(Break::TooLong))?,
             };
             let Some(frame) = frame else { break };
-            if let Some(answer) = take(&frame, face, watch)? {
-                return Ok(answer);
+            let taken = take(&frame, face, watch);
+            if watch.tap.end.is_some() {
+                rest::read_off(body, &watch.app.tasks);
+                return taken.and_then(|answer| answer.ok_or(Fault::Broken(Break::Cut)));
             }
         }
         match tokio::time::timeout(idle, body.frame()).await {
@@ -56,10 +59,6 @@ pub(super) async fn collect(
 /// Takes one frame; the whole answer if it was the last.
 fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
     let Some(event) = Event::of(frame) else { return Ok(None) };
-    if matches!(event.kind, Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta) {
-        watch.tap.output.push(&event);
-        return Ok(None);
-    }
     watch.see(&event);
     match &watch.tap.end {
         None => Ok(None),
@@ -73,15 +72,18 @@ fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, 
 
 fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
     let response = Object::of(event.read::<ResponseEvent<'_>>()?.response)?;
+    let status = unfinished(event.kind);
     let text = match face {
         Face::Responses(face) => {
-            face.patches().apply(&response, watch.tap.output.json().as_deref())
+            face.patches().apply(&response, watch.tap.output.json(status).as_deref())
         }
         Face::Chat(look, _) => {
-            let mut items = watch.tap.output.items();
+            let mut items = watch.tap.output.items(status);
             if items.is_empty() {
-                let listed =
-                    response.some("output").and_then(godex_core::json::list).unwrap_or_default();
+                let listed = response
+                    .some("output")
+                    .and_then(godex_core::json::Raw::list)
+                    .unwrap_or_default();
                 items = listed.into_iter().map(|item| item.get().to_owned()).collect();
             }
             completion(event.kind, &response, &items, look)

@@ -23,6 +23,10 @@ pub(super) struct Entry {
     started: Instant,
     first_byte: Option<Instant>,
     written: bool,
+    /// The backend has taken the request: it costs something even if nobody waits for the sum.
+    accepted: bool,
+    /// What reading the request costs, as far as its size tells.
+    estimate: u64,
     /// What the client calls this request.
     pub(super) request_id: String,
     /// The path.
@@ -54,6 +58,8 @@ impl Entry {
             started: clock::monotonic(),
             first_byte: None,
             written: false,
+            accepted: false,
+            estimate: 0,
             request_id,
             path,
             model: String::new(),
@@ -65,8 +71,14 @@ impl Entry {
     }
 
     /// Ties the tokens held for the request to its record.
-    pub(super) fn hold(&mut self, reservation: Reservation) {
+    pub(super) fn hold(&mut self, reservation: Reservation, estimate: u64) {
         self.reservation = Some(reservation);
+        self.estimate = estimate;
+    }
+
+    /// The backend has begun to answer.
+    pub(super) fn accept(&mut self) {
+        self.accepted = true;
     }
 
     /// The first byte of the answer goes out.
@@ -83,7 +95,10 @@ impl Entry {
         }
         let now = limits::wall();
         if let Some(reservation) = &mut self.reservation {
-            reservation.settle(&self.usage, now);
+            // A client that leaves before the end does not leave the bill behind.
+            let unpaid = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
+            let guess = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
+            reservation.settle(if unpaid { &guess } else { &self.usage }, now);
         }
         let ended = clock::monotonic();
         let millis = |until: Instant| {

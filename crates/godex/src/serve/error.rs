@@ -11,6 +11,7 @@ use http::header::{ALLOW, CONNECTION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::answer::{self, AnswerBody};
+use super::passed;
 use crate::auth;
 use crate::clock;
 use crate::limits::{self, Denied, headers};
@@ -79,7 +80,7 @@ impl From<Problem> for ApiError {
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        Self::Problem(Problem::Fault(fault))
+        Self::Problem(Problem::from(fault))
     }
 }
 
@@ -151,7 +152,7 @@ impl ApiError {
                     format!("This API key may not use the model `{}`.", printable(model)))
             },
             Self::Denied(denied) => denied_look(denied),
-            Self::Problem(Problem::Fault(fault)) => fault_look(fault),
+            Self::Problem(Problem::Fault(fault, _)) => fault_look(fault),
             Self::Problem(Problem::Login(error)) => Look {
                 retry: Some(false),
                 ..look(502, SERVER, "upstream_auth", login_words(error))
@@ -182,6 +183,7 @@ impl ApiError {
             Self::Denied(denied) => {
                 headers::describe(denied.state(), limits::wall(), answer_headers);
             }
+            Self::Problem(Problem::Fault(_, told)) => passed::downstream(told, answer_headers),
             // What is left of the body may never come.
             Self::TooSlow | Self::ClientGone | Self::Draining => {
                 answer_headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -193,7 +195,7 @@ impl ApiError {
             | Self::NoRoute(_)
             | Self::NoModel(_)
             | Self::ModelNotAllowed(_)
-            | Self::Problem(_)
+            | Self::Problem(Problem::Login(_))
             | Self::Panic => {}
         }
         response
@@ -259,9 +261,12 @@ fn denied_look(denied: &Denied) -> Look {
             } else {
                 "has no room for this request beside those under way"
             };
+            let spent = balance.is_spent();
+            let until_reset = reset.map(|at| headers::until(at, limits::wall()));
             Look {
-                wait: reset.map(|at| headers::until(at, limits::wall())),
-                retry: Some(false),
+                // Tokens that are only held come back when a running request ends.
+                wait: if spent { until_reset } else { Some(Duration::from_secs(1)) },
+                retry: Some(!spent),
                 ..look(
                     429,
                     "insufficient_quota",
@@ -303,10 +308,10 @@ fn fault_look(fault: &Fault) -> Look {
             format!("The Codex backend failed (HTTP {status}). Try again.")),
         Fault::Unreachable => look(502, SERVER, "upstream_error",
             "The Codex backend cannot be reached. Check the network of the machine that runs the proxy."),
-        Fault::TimedOut => look(504, SERVER, "upstream_timeout", "The Codex backend did not answer in time."),
+        Fault::TimedOut => look(502, SERVER, "upstream_error", "The Codex backend did not answer in time."),
         Fault::Broken(Break::Cut) => look(502, SERVER, "upstream_error",
             "The answer of the Codex backend broke off before its end."),
-        Fault::Broken(Break::Idle) => look(504, SERVER, "upstream_timeout",
+        Fault::Broken(Break::Idle) => look(502, SERVER, "upstream_error",
             "The Codex backend fell silent in the middle of its answer."),
         Fault::Broken(Break::TooLong) => look(502, SERVER, "upstream_error",
             "The Codex backend sent an event that is too long to pass on."),

@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use godex_core::codex::catalogue::Chosen;
 use godex_core::codex::draft::{Ask, Dialect, Draft};
@@ -64,7 +65,7 @@ impl Exchange {
         let admitted = self.app.admission.admit(&self.key, estimate, now);
         let reservation = admitted.map_err(|denied| ApiError::Denied(Box::new(denied)))?;
         headers::describe(reservation.state(), now.wall, &mut self.extra);
-        self.entry.hold(reservation);
+        self.entry.hold(reservation, estimate);
         Ok(body)
     }
 
@@ -87,10 +88,8 @@ impl Exchange {
         session.as_str().clone_into(&mut self.entry.session);
 
         let (remembered, conversation) = self.remember(&mut draft, &ask, &session, head);
-        let cache_key = match &ask.cache_key {
-            Some(key) if draft.dialect == Dialect::Codex && is_uuid(key) => key.as_str(),
-            _ => conversation.as_str(),
-        };
+        let own = (draft.dialect == Dialect::Codex).then(|| own_name(&ask, head)).flatten();
+        let cache_key = own.unwrap_or_else(|| conversation.as_str());
         let outgoing = draft.prepare(Settled {
             model: &chosen.upstream,
             effort: chosen.effort.as_deref(),
@@ -99,18 +98,19 @@ impl Exchange {
             fallback: &self.app.instructions,
         });
         let mut to_backend = passed::upstream(head, draft.dialect);
-        if !to_backend.contains_key(SESSION_ID)
-            && let Ok(value) = HeaderValue::from_str(cache_key)
-        {
+        if let Ok(value) = HeaderValue::from_str(cache_key) {
             to_backend.insert(SESSION_ID, value);
         }
-        let stand_in = (chosen.upstream == self.app.names.default
-            && !self.app.models.current().known())
-        .then(|| self.app.models.current().first().map(str::to_owned))
-        .flatten();
+        if chosen.stand_in {
+            self.app.note_stand_in(&chosen);
+        }
+        let catalogue = self.app.models.current();
+        let stand_in = (chosen.upstream == self.app.names.default && !catalogue.known())
+            .then(|| catalogue.first().map(str::to_owned))
+            .flatten();
         let stream = ask.stream;
         Ok(Prepared {
-            ready: Ready { outgoing, headers: to_backend, stand_in },
+            ready: Ready { outgoing, headers: to_backend, stand_in, committed: Arc::default() },
             face: face(ask, &chosen, draft.dialect),
             session,
             stream,
@@ -154,33 +154,26 @@ impl Exchange {
         head: &HeaderMap,
     ) -> (Option<Arc<str>>, Name) {
         let key = &self.key.id;
-        let opening = draft.opening();
-        let named =
-            ask.cache_key.as_deref().or_else(|| passed::session(head)).filter(|it| !it.is_empty());
+        let named = ask.cache_key.as_deref().filter(|it| !it.is_empty());
+        let named = named.or_else(|| passed::session(head)).map(str::to_owned);
+        let opening = named.unwrap_or_else(|| draft.opening());
         let missing = pairs::missing_calls(&draft.items);
         let own: Option<Arc<str>> = draft.own_instructions().map(|text| text.as_ref().into());
         let now = clock::monotonic();
 
         let mut memory = self.app.memory();
         let recalled = memory.recall(key, session, &missing, now);
-        let conversation = match (named, recalled.conversation) {
-            (Some(name), _) => self.app.namer.named_conversation(key, name),
-            (None, Some(last)) if opening.is_empty() => last,
-            (None, _) => self.app.namer.conversation(session, &opening),
+        let conversation = match recalled.conversation {
+            Some(last) if opening.is_empty() => last,
+            Some(_) | None => self.app.namer.conversation(session, &opening),
         };
-        let remembered = match &own {
-            Some(own) => {
-                memory.keep_instructions(key, session, own, now);
-                memory.keep_instructions(key, &conversation, own, now);
-                None
-            }
-            None => {
-                memory.recall(key, &conversation, &[], now).instructions.or(recalled.instructions)
-            }
-        };
+        if let Some(own) = &own {
+            memory.keep_instructions(key, session, own, now);
+        }
         memory.keep_conversation(key, session, &conversation, now);
         drop(memory);
 
+        let remembered = recalled.instructions.filter(|_| own.is_none());
         // The Codex CLI keeps its own history; a call of its may have several outputs.
         if draft.dialect == Dialect::Codex && missing.is_empty() {
             return (remembered, conversation);
@@ -219,6 +212,7 @@ impl Exchange {
         let Self { app, key, mut entry, .. } = self;
         let Prepared { ready, face, session, stream, mut dropped, mut stood_in } = prepared;
         let opener = Arc::clone(&app.opener);
+        let committed = Arc::clone(&ready.committed);
         let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
         let outcome = match app.heartbeat.filter(|_| stream) {
             Some(heartbeat) => tokio::time::timeout(heartbeat, &mut attempts).await.ok(),
@@ -226,11 +220,14 @@ impl Exchange {
         };
         let key_id = key.id.clone();
         let mut response = match outcome {
-            None => answer::stream(Relay::opening(
-                attempts,
-                face,
-                Watch::new(app, entry, key_id, session),
-            )),
+            None => {
+                committed.store(true, Ordering::Release);
+                answer::stream(Relay::opening(
+                    attempts,
+                    face,
+                    Watch::new(app, entry, key_id, session),
+                ))
+            }
             Some(Err(problem)) => {
                 let error = ApiError::from(problem);
                 entry.finish(error.look().status);
@@ -242,6 +239,7 @@ impl Exchange {
                 stood_in = other.or(stood_in);
                 let from_backend = opened.headers.clone();
                 let idle = app.idle;
+                entry.accept();
                 let mut watch = Watch::new(app, entry, key_id, session);
                 let mut response = if stream {
                     answer::stream(Relay::flowing(opened, face, watch))
@@ -263,6 +261,12 @@ impl Exchange {
         }
         Ok(response)
     }
+}
+
+/// The name that the Codex CLI gave its session: one UUID, in the body, the header or both.
+fn own_name<'a>(ask: &'a Ask, head: &'a HeaderMap) -> Option<&'a str> {
+    let names = [ask.cache_key.as_deref(), passed::session(head)];
+    names.into_iter().flatten().find(|name| is_uuid(name))
 }
 
 /// Headers that say how the key stands, for answers that are no exchange.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use godex_core::codex::draft::Dialect;
-use godex_core::json::{self, Object, Writer};
+use godex_core::json::{self, Object, Raw, Writer};
 use godex_core::responses::event::{self, Event, Kind};
 use godex_core::responses::response::{self, Patches};
 use godex_core::sse::Frame;
@@ -11,6 +11,7 @@ use godex_core::tap::Tap;
 use godex_core::translate::chat_from_responses::{ChatStream, Look};
 
 use super::error;
+use crate::clock;
 
 /// A sign of life that every SSE reader skips.
 const COMMENT: &[u8] = b": keep-alive\n\n";
@@ -31,6 +32,8 @@ pub(super) struct ResponsesFace {
     passed: u64,
     /// An event was left out or added, so that numbers have to be written anew.
     renumber: bool,
+    /// The response's id if the stream never names it.
+    fallback_id: String,
     /// The last response that an event showed, as the client saw it.
     snapshot: Option<String>,
 }
@@ -75,12 +78,13 @@ impl Out {
 
 impl Face {
     /// The face of `/v1/responses`.
-    pub(super) fn responses(patches: Patches, dialect: Dialect) -> Self {
+    pub(super) fn responses(patches: Patches, dialect: Dialect, fallback_id: String) -> Self {
         Self::Responses(ResponsesFace {
             patches,
             dialect,
             passed: 0,
             renumber: false,
+            fallback_id,
             snapshot: None,
         })
     }
@@ -88,6 +92,11 @@ impl Face {
     /// The face of `/v1/chat/completions`.
     pub(super) fn chat(look: Look) -> Self {
         Self::Chat(Box::new(look.clone()), Box::new(ChatStream::new(look)))
+    }
+
+    /// Whether the output of the answer is of interest to its stream.
+    pub(super) fn needs_output(&self) -> bool {
+        matches!(self, Self::Responses(_))
     }
 
     /// Shows one event that the tap has seen already. Failures are shown by [`Face::fail`].
@@ -124,7 +133,7 @@ impl ResponsesFace {
             return;
         }
         let output = match event.kind {
-            Kind::Completed | Kind::Incomplete => tap.output.json(),
+            Kind::Completed | Kind::Incomplete => tap.output.json(unfinished(event.kind)),
             Kind::Created | Kind::InProgress => None,
             Kind::Failed
             | Kind::Error
@@ -146,9 +155,9 @@ impl ResponsesFace {
         let Some(text) = self.patches.event(event.text, output.as_deref()) else {
             return self.relay(frame, event, out);
         };
-        if !event.kind.is_terminal() {
-            let response = Object::of_text(&text).and_then(|it| it.get("response"));
-            self.snapshot = response.map(|it| it.get().to_owned());
+        if event.kind == Kind::Created {
+            self.passed = event.sequence_number().unwrap_or_default();
+            self.snapshot = Object::of_text(&text).and_then(|it| it.get("response")).and_then(slim);
         }
         self.write(&name_of(frame, event), &text, out);
     }
@@ -158,7 +167,7 @@ impl ResponsesFace {
         match frame.verbatim().filter(|_| !self.renumber) {
             Some(raw) => {
                 out.pass(raw);
-                if event.kind.is_public() {
+                if event.kind.is_public() || event.sequence_number().is_some() {
                     self.passed += 1;
                 }
             }
@@ -176,16 +185,16 @@ impl ResponsesFace {
         out.extend_from_slice(b"event: ");
         out.extend_from_slice(name.as_bytes());
         out.extend_from_slice(b"\ndata: ");
-        for byte in text.bytes() {
-            // A JSON text may be broken into lines; an event's data may not.
-            out.push(if matches!(byte, b'\n' | b'\r') { b' ' } else { byte });
+        // A JSON text may be broken into lines; an event's data may not.
+        for line in text.split(['\n', '\r']) {
+            out.extend_from_slice(line.as_bytes());
         }
         out.extend_from_slice(b"\n\n");
     }
 
     fn repeat(&mut self, tap: &Tap, out: &mut Out) {
         let Some(snapshot) = &self.snapshot else { return };
-        let output = tap.output.json();
+        let output = tap.output.json("in_progress");
         let response =
             Object::of_text(snapshot).map(|object| self.patches.apply(&object, output.as_deref()));
         let mut writer = Writer::new(snapshot.len() + 128);
@@ -197,10 +206,34 @@ impl ResponsesFace {
         self.renumber = true;
     }
 
+    /// The beginning of a stream that never began: readers want to know the response before
+    /// they hear that it failed.
+    fn greet(&mut self, out: &mut Out) {
+        let mut bare = Writer::new(256);
+        bare.string("id", &self.fallback_id);
+        bare.string("object", "response");
+        bare.raw("created_at", &clock::unix_seconds().to_string());
+        bare.string("status", "in_progress");
+        bare.string("model", "");
+        let bare = bare.finish_text();
+        let response = Object::of_text(&bare).map(|object| self.patches.apply(&object, None));
+        let response = response.unwrap_or(bare);
+        let mut writer = Writer::new(response.len() + 128);
+        writer.string("type", "response.created");
+        writer.raw("response", &response);
+        writer.raw("sequence_number", &self.passed.to_string());
+        let text = writer.finish_text();
+        self.write("response.created", &text, out);
+        self.snapshot = Some(response);
+    }
+
     /// `response.failed` for those who look at the response, then `error`, which the SDKs
     /// raise; the object satisfies readers of the flat and of the nested form.
     fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
         let code = look.code.as_deref().unwrap_or(look.kind);
+        if self.snapshot.is_none() {
+            self.greet(out);
+        }
         let told = event
             .filter(|event| event.kind == Kind::Failed)
             .and_then(|event| self.patches.event(event.text, None));
@@ -229,6 +262,22 @@ impl ResponsesFace {
     pub(super) fn patches(&self) -> &Patches {
         &self.patches
     }
+}
+
+/// The status of items whose end never came, at the end of a stream.
+pub(super) fn unfinished(end: Kind) -> &'static str {
+    if end == Kind::Incomplete { "incomplete" } else { "completed" }
+}
+
+/// A response without its large parts: thousands of streams may be open at once.
+fn slim(response: Raw<'_>) -> Option<String> {
+    const LARGE: usize = 256;
+    let object = Object::of(response)?;
+    let mut writer = Writer::new(2048);
+    for (name, value) in object.iter().filter(|(_, value)| value.get().len() <= LARGE) {
+        writer.raw(name, value.get());
+    }
+    Some(writer.finish_text())
 }
 
 /// The event's name, from its data where the stream gave none.

@@ -24,10 +24,11 @@ pub(super) async fn prepare(
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);
     let (ask, draft) = read(Object::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
+    let fallback_id = format!("resp_{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
         let patches =
             Patches { model: chosen.shown.clone(), echo: ask.echo, cache_key: ask.cache_key };
-        Face::responses(patches, dialect)
+        Face::responses(patches, dialect, fallback_id)
     });
     prepared.await
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use godex_core::codex::catalogue::Names;
+use godex_core::codex::catalogue::{Chosen, Names};
 use godex_core::identity::Namer;
 use godex_core::json;
 use godex_core::session::{Limits, Memory};
@@ -62,6 +62,7 @@ pub(super) struct App {
     memory: Mutex<Memory>,
     unknown: Mutex<BTreeSet<String>>,
     default_quota: bool,
+    stand_in_noted: AtomicBool,
     draining: AtomicBool,
     cutting: AtomicBool,
 }
@@ -107,6 +108,7 @@ impl App {
             memory: Mutex::new(Memory::new(Limits::with_ttl(config.cache_ttl))),
             unknown: Mutex::default(),
             default_quota: config.quota.is_some(),
+            stand_in_noted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
         }))
@@ -123,6 +125,17 @@ impl App {
         if unknown.len() < MOST_UNKNOWN && !unknown.contains(event) {
             tracing::info!(event, "the backend sent an event that godex does not know yet");
             unknown.insert(event.to_owned());
+        }
+    }
+
+    /// Says once which model answers for the default.
+    pub(super) fn note_stand_in(&self, chosen: &Chosen) {
+        if !self.stand_in_noted.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the backend does not list the default model `{}`: `{}` stands in for it",
+                self.names.default,
+                chosen.upstream
+            );
         }
     }
 

@@ -214,6 +214,12 @@ impl Keys {
         valid.map(|it| &it.key.id).collect::<std::collections::HashSet<_>>().len()
     }
 
+    /// Whether a request may still be paid by this key. Tokens of `--allow-any-key` always may.
+    pub(crate) fn knows(&self, id: &KeyId) -> bool {
+        let shared = matches!(&self.others, Others::Shared(_, key) if key.id == *id);
+        shared || id.is_token() || self.managed.load().secrets.values().any(|it| it.key.id == *id)
+    }
+
     /// Whether any managed key has a quota of its own.
     pub(crate) fn any_quota(&self) -> bool {
         let tokens = |it: &Secret| matches!(it.key.limits.quota, Allowance::Tokens(_));

@@ -60,7 +60,7 @@ impl Backend {
         credentials: &Credentials,
         body: Bytes,
         passed: &HeaderMap,
-    ) -> Result<Response<Incoming>, Fault> {
+    ) -> Result<Response<Incoming>, Failed> {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.responses.clone();
@@ -85,7 +85,7 @@ impl Backend {
         credentials: &Credentials,
         client_version: &str,
         etag: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, Fault> {
+    ) -> Result<Response<Incoming>, Failed> {
         let mut request = Request::new(Full::default());
         let uri = format!("{}?client_version={client_version}", self.models);
         *request.uri_mut() = uri.parse().map_err(|_| Fault::Unreachable)?;
@@ -108,11 +108,11 @@ impl Backend {
         headers.insert(ORIGINATOR, self.originator.clone());
     }
 
-    async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Fault> {
+    async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
         let sent = tokio::time::timeout(self.header_timeout, self.http.request(request)).await;
         let answer = match sent {
-            Err(_) => return Err(Fault::TimedOut),
-            Ok(Err(error)) => return Err(broken(&error)),
+            Err(_) => return Err(Fault::TimedOut.into()),
+            Ok(Err(error)) => return Err(broken(&error).into()),
             Ok(Ok(answer)) => answer,
         };
         let status = answer.status();
@@ -121,24 +121,36 @@ impl Backend {
         }
         if status.is_redirection() {
             tracing::warn!(%status, "the backend redirects; redirects are not followed");
-            return Err(Fault::Server { status: status.as_u16(), message: None });
+            return Err(Fault::Server { status: status.as_u16(), message: None }.into());
         }
         let retry_after =
             answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = error_body(answer.into_body()).await;
+        let (head, body) = answer.into_parts();
+        let body = error_body(body).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
         tracing::debug!(%status, kind = kind(&fault), "the backend answered with an error");
-        Err(fault)
+        Err(Failed { fault, headers: head.headers })
+    }
+}
+
+/// An attempt without a good answer.
+#[derive(Debug, Clone)]
+pub(crate) struct Failed {
+    /// What went wrong.
+    pub(crate) fault: Fault,
+    /// The head of the backend's answer, if it gave one.
+    pub(crate) headers: HeaderMap,
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self { fault, headers: HeaderMap::new() }
     }
 }
 
 /// A connection that failed, before or while the request was under way.
 fn broken(error: &hyper_util::client::legacy::Error) -> Fault {
     match ConnectError::of(error) {
-        Some(ConnectError::TimedOut(_)) => {
-            tracing::warn!("no connection to the backend in time");
-            Fault::TimedOut
-        }
         Some(cause) => {
             tracing::warn!("no connection to the backend: {cause}");
             Fault::Unreachable

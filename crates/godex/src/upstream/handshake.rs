@@ -14,10 +14,14 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::clock;
+
 /// The longest event of the backend's stream, in bytes.
 const LONGEST_EVENT: usize = 64 << 20;
-/// How much of a beginning is held back, in bytes.
+/// How much of a beginning is held back, in bytes, and for how long. Past that a failure can
+/// only be told inside the stream.
 const MOST_HELD: usize = 4 << 20;
+const LONGEST_HELD: Duration = Duration::from_secs(20);
 
 /// An answer whose model has begun to speak.
 pub(crate) struct Opened {
@@ -44,8 +48,14 @@ pub(super) async fn shake(
     let mut decoder = Decoder::new(LONGEST_EVENT);
     let mut held = VecDeque::new();
     let (mut bytes, mut first) = (0, true);
+    let mut greeted_at = None;
     loop {
-        let chunk = match tokio::time::timeout(idle, body.frame()).await {
+        let until = match greeted_at {
+            None => clock::monotonic() + idle,
+            Some(at) => at + LONGEST_HELD.min(idle),
+        };
+        let chunk = match tokio::time::timeout_at(until.into(), body.frame()).await {
+            Err(_) if !held.is_empty() => return Ok(Opened { headers, held, decoder, body }),
             Err(_) => return Err(Fault::Broken(Break::Idle)),
             Ok(None) => return Err(last_words(&mut decoder)),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
@@ -69,6 +79,7 @@ pub(super) async fn shake(
                 Some(event) => begun |= !event.kind.is_handshake(),
             }
             held.push_back(frame);
+            greeted_at.get_or_insert_with(clock::monotonic);
             if begun {
                 return Ok(Opened { headers, held, decoder, body });
             }

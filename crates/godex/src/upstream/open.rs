@@ -1,6 +1,7 @@
 //! The attempts of one request, until the model has begun to speak. Nothing of an answer has
 //! reached the client by then, which is what makes another attempt safe.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,28 +11,36 @@ use godex_core::codex::fields::{self, Refusals};
 use godex_core::codex::outgoing::Outgoing;
 use http::HeaderMap;
 
-use super::backend::{Backend, kind};
+use super::backend::{Backend, Failed, kind};
 use super::handshake::{Opened, shake};
 use crate::auth;
 use crate::clock;
 
 /// How many parameters may turn out to be refused in one request.
-const LESSONS: usize = 8;
+const LESSONS: usize = 4;
+/// The longest window of a plan is a week; a reset further away is a mistake.
+const LONGEST_WINDOW: u64 = 8 * 24 * 3600;
 /// The pause before the one further attempt after a passing fault.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Why a request has no answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Problem {
-    /// The backend's fault, or the request's.
-    Fault(Fault),
+    /// The backend's fault, or the request's, with the head of the backend's answer.
+    Fault(Fault, HeaderMap),
     /// Our own login.
     Login(auth::Error),
 }
 
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+        Self::Fault(fault, HeaderMap::new())
+    }
+}
+
+impl From<Failed> for Problem {
+    fn from(failed: Failed) -> Self {
+        Self::Fault(failed.fault, failed.headers)
     }
 }
 
@@ -47,6 +56,8 @@ pub(crate) struct Opener {
     idle: Duration,
     refusals: ArcSwap<Refusals>,
     spent: Mutex<Option<Spent>>,
+    /// Without the account's list, the backend has said that it does not serve the default.
+    default_is_retired: AtomicBool,
 }
 
 /// A window of the plan that is spent: asked again only once it has opened again, or when
@@ -65,6 +76,8 @@ pub(crate) struct Ready {
     pub(crate) headers: HeaderMap,
     /// The model to try when the backend does not serve the one asked for.
     pub(crate) stand_in: Option<String>,
+    /// Set once something has been sent to the client: nothing is tried again after that.
+    pub(crate) committed: Arc<AtomicBool>,
 }
 
 /// An answer, and what it took to get it.
@@ -80,7 +93,13 @@ pub(crate) struct Answer {
 impl Opener {
     /// An opener that has learned nothing yet.
     pub(crate) fn new(backend: Arc<Backend>, idle: Duration) -> Self {
-        Self { backend, idle, refusals: ArcSwap::default(), spent: Mutex::new(None) }
+        Self {
+            backend,
+            idle,
+            refusals: ArcSwap::default(),
+            spent: Mutex::new(None),
+            default_is_retired: AtomicBool::new(false),
+        }
     }
 
     /// What the backend is known to refuse.
@@ -94,16 +113,30 @@ impl Opener {
     ///
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
-        let Ready { mut outgoing, headers, mut stand_in } = ready;
+        let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
         let (mut renewed, mut repeated) = (false, false);
         let (mut dropped, mut stood_in) = (Vec::new(), None);
+        for parameter in self.refusals.load().learned() {
+            if let Some(other) = outgoing.without(parameter) {
+                outgoing = other;
+                dropped.push(parameter.to_owned());
+            }
+        }
+        if self.default_is_retired.load(Ordering::Relaxed)
+            && let Some(model) = stand_in.take()
+            && let Some(other) = outgoing.with_model(&model)
+        {
+            outgoing = other;
+            stood_in = Some(model);
+        }
         loop {
             let credentials = self.backend.login.current().await?;
             self.still_spent(credentials.generation())?;
-            let fault = match self.attempt(&credentials, &outgoing, &headers).await {
-                Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
-                Err(fault) => fault,
-            };
+            let Failed { fault, headers: told } =
+                match self.attempt(&credentials, &outgoing, &headers).await {
+                    Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
+                    Err(failed) => failed,
+                };
             match &fault {
                 Fault::Unauthorized if !renewed => {
                     renewed = true;
@@ -123,6 +156,7 @@ impl Opener {
                         );
                         outgoing = other;
                         stood_in = Some(model);
+                        self.default_is_retired.store(true, Ordering::Relaxed);
                         continue;
                     }
                     tracing::debug!(
@@ -131,7 +165,8 @@ impl Opener {
                     );
                 }
                 Fault::Refused(refusal) if dropped.len() < LESSONS => {
-                    let parameter = fields::refused_parameter(&refusal.message);
+                    let parameter = fields::refused_parameter(&refusal.message)
+                        .filter(|name| fields::can_be_left_out(name));
                     if let Some((parameter, other)) =
                         parameter.and_then(|it| Some((it, outgoing.without(it)?)))
                     {
@@ -151,8 +186,8 @@ impl Opener {
                 | Fault::TimedOut
                 | Fault::Broken(_) => {}
             }
-            if !fault.is_transient() || repeated {
-                return Err(fault.into());
+            if !fault.is_transient() || repeated || committed.load(Ordering::Acquire) {
+                return Err(Problem::Fault(fault, told));
             }
             tracing::info!(kind = kind(&fault), "trying once more");
             repeated = true;
@@ -165,10 +200,10 @@ impl Opener {
         credentials: &auth::Credentials,
         outgoing: &Outgoing,
         headers: &HeaderMap,
-    ) -> Result<Opened, Fault> {
+    ) -> Result<Opened, Failed> {
         let answer = self.backend.respond(credentials, outgoing.body().clone(), headers).await?;
         let (head, body) = answer.into_parts();
-        shake(head.headers, body, self.idle).await
+        Ok(shake(head.headers, body, self.idle).await?)
     }
 
     fn learn(&self, parameter: &str) {
@@ -186,6 +221,7 @@ impl Opener {
         let now = clock::unix_seconds();
         let until = spent.resets_at.or(spent.resets_in.map(|it| now.saturating_add(it)));
         let Some(until) = until.filter(|until| *until > now) else { return };
+        let until = until.min(now + LONGEST_WINDOW);
         tracing::warn!(
             resets_at = until,
             "the plan's window is spent: requests are refused here until it resets"
