@@ -16,6 +16,7 @@ mod models;
 mod passed;
 mod relay;
 mod responses;
+mod rest;
 mod router;
 mod state;
 mod usage;

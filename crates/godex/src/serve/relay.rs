@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep};
 
 use super::error::ApiError;
 use super::face::{Face, Out};
+use super::rest;
 use super::watch::Watch;
 use crate::clock;
 use crate::upstream::handshake::Opened;
@@ -67,7 +68,8 @@ impl Relay {
         relay
     }
 
-    fn new(state: State, face: Face, watch: Watch) -> Self {
+    fn new(state: State, face: Face, mut watch: Watch) -> Self {
+        watch.tap.ignores_output = !face.needs_output();
         let (heartbeat, idle) = (watch.app.heartbeat, watch.app.idle);
         let now: Instant = clock::monotonic().into();
         let first = heartbeat.unwrap_or(FAR).min(idle);
@@ -130,6 +132,7 @@ impl Relay {
 
     fn flow(&mut self, opened: Opened) {
         self.last_received = clock::monotonic().into();
+        self.watch.entry.accept();
         self.state = State::Flowing(Box::new(opened));
     }
 
@@ -175,22 +178,30 @@ impl Relay {
     }
 
     /// Passes one frame on. The last event ends the answer: whatever the backend's connection
-    /// does after it is of no interest.
+    /// does after it is of no interest to the client.
     fn take(&mut self, frame: &Frame) {
         let Some(event) = Event::of(frame) else { return };
         self.watch.see(&event);
         match &self.watch.tap.end {
             Some(End::Failed(fault)) => {
                 let error = ApiError::from(fault.clone());
+                self.release();
                 self.fail(&error, Some(&event));
             }
             end => {
                 let over = end.is_some();
                 self.face.show(frame, &event, &self.watch.tap, &mut self.out);
                 if over {
-                    self.state = State::Over;
+                    self.release();
                 }
             }
+        }
+    }
+
+    /// The answer is complete: the backend's connection may serve the next one.
+    fn release(&mut self) {
+        if let State::Flowing(opened) = std::mem::replace(&mut self.state, State::Over) {
+            rest::read_off(opened.body, &self.watch.app.tasks);
         }
     }
 
