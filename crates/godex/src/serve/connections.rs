@@ -17,12 +17,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::router;
+use super::stall::Unstalled;
 use super::state::App;
 use crate::tasks::Tasks;
 
 /// How long a client may take to send the head of a request, and how long a connection may
 /// wait for its next one.
 const HEAD_TIME: Duration = Duration::from_secs(15);
+/// How long a client may take nothing of what it is sent.
+const STALL: Duration = Duration::from_secs(120);
 /// How large a head may be, in bytes, with room for the start of a body.
 const BUFFER: usize = 128 << 10;
 /// How many header lines a request may have.
@@ -100,14 +103,16 @@ async fn connection(
     }
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
-        async move { Ok::<_, Infallible>(router::answer(app, peer, request).await) }
+        // Apart from the connection, which is small while it waits for a request.
+        let answering = Box::pin(router::answer(app, peer, request));
+        async move { Ok::<_, Infallible>(answering.await) }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(BUFFER)
         .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Unstalled::new(stream, STALL)), service);
     let mut serving = pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return closed(ended),

@@ -18,6 +18,7 @@ mod relay;
 mod responses;
 mod rest;
 mod router;
+mod stall;
 mod state;
 mod usage;
 mod watch;
