@@ -27,6 +27,7 @@ use std::future::Future;
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -42,6 +43,8 @@ use state::App;
 
 /// A usage log whose unread part takes a moment, in bytes.
 const LARGE_LOG: u64 = 64 << 20;
+/// How long background work may still run once everything else has ended.
+const LAST_WORK: Duration = Duration::from_secs(1);
 
 /// What is opened before the listener.
 pub(crate) struct Parts {
@@ -91,9 +94,12 @@ pub(crate) async fn run(
     let listener = tokio::net::TcpListener::from_std(listener)?;
     connections::serve(&app, &tasks, listener, shutdown, drain).await;
     stop.cancel();
+    app.models.stop();
     ledger_stop.cancel();
     // It ends by itself; a panic in there has been reported by the panic hook.
     let _ = keeping.await;
-    tasks.ended().await;
+    if tokio::time::timeout(LAST_WORK, tasks.ended()).await.is_err() {
+        tracing::warn!("background work has not ended in time: it is cut off");
+    }
     Ok(())
 }

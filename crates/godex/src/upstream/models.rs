@@ -10,8 +10,9 @@ use godex_core::codex::catalogue::Catalogue;
 use godex_core::codex::fault::Fault;
 use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
+use tokio_util::sync::CancellationToken;
 
-use super::backend::{Backend, kind};
+use super::backend::{Backend, Failed, kind};
 use super::open::Problem;
 use crate::clock;
 use crate::tasks::Tasks;
@@ -20,6 +21,8 @@ use crate::tasks::Tasks;
 const FRESH: Duration = Duration::from_secs(300);
 /// How long after a failure the backend is asked again.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the backend may take to send the whole list.
+const ASK_TIME: Duration = Duration::from_secs(10);
 /// How long the first request for a model that nobody knows waits for the list.
 const FIRST_LIST: Duration = Duration::from_secs(5);
 /// The largest list, in bytes.
@@ -38,8 +41,9 @@ struct Shared {
     tasks: Tasks,
     list: ArcSwap<List>,
     fetching: AtomicBool,
-    /// The first attempt to fetch the list has ended.
+    /// The first attempt to fetch the list has ended, or was waited for long enough.
     settled: tokio::sync::watch::Sender<bool>,
+    stop: CancellationToken,
 }
 
 struct List {
@@ -62,6 +66,7 @@ impl Models {
                 list: ArcSwap::from_pointee(list),
                 fetching,
                 settled,
+                stop: CancellationToken::new(),
             }),
         };
         models.refresh();
@@ -77,12 +82,19 @@ impl Models {
         Arc::clone(&list.catalogue)
     }
 
-    /// The list, after the backend had a moment to answer for the first time.
+    /// The list, after the backend had a moment to answer for the first time. Whoever comes
+    /// after that moment no longer waits.
     pub(crate) async fn settled(&self) -> Arc<Catalogue> {
         let mut settled = self.shared.settled.subscribe();
-        // A sender that is gone or a backend that is slow: the bundled list has to do.
-        let _ = tokio::time::timeout(FIRST_LIST, settled.wait_for(|it| *it)).await;
+        if tokio::time::timeout(FIRST_LIST, settled.wait_for(|it| *it)).await.is_err() {
+            self.shared.settled.send_replace(true);
+        }
         self.current()
+    }
+
+    /// Ends the fetching: shutdown does not wait for a list.
+    pub(crate) fn stop(&self) {
+        self.shared.stop.cancel();
     }
 
     fn refresh(&self) {
@@ -91,7 +103,9 @@ impl Models {
         }
         let shared = Arc::clone(&self.shared);
         self.shared.tasks.spawn(async move {
-            shared.fetch().await;
+            if shared.stop.run_until_cancelled(shared.fetch()).await.is_none() {
+                return;
+            }
             shared.fetching.store(false, Ordering::Release);
             shared.settled.send_replace(true);
         });
@@ -101,7 +115,8 @@ impl Models {
 impl Shared {
     async fn fetch(&self) {
         let before = self.list.load_full();
-        let list = match self.ask(before.etag.as_ref()).await {
+        let asked = tokio::time::timeout(ASK_TIME, self.ask(before.etag.as_ref())).await;
+        let list = match asked.unwrap_or(Err(Problem::from(Fault::TimedOut))) {
             Ok(Some(list)) => list,
             Ok(None) => List {
                 catalogue: Arc::clone(&before.catalogue),
@@ -110,7 +125,7 @@ impl Shared {
             },
             Err(problem) => {
                 let why = match &problem {
-                    Problem::Fault(fault) => kind(fault).to_owned(),
+                    Problem::Fault(fault, _) => kind(fault).to_owned(),
                     Problem::Login(error) => error.to_string(),
                 };
                 tracing::warn!(
@@ -132,7 +147,7 @@ impl Shared {
         loop {
             let credentials = self.backend.login.current().await?;
             let answer = match self.backend.list_models(&credentials, CLIENT_VERSION, etag).await {
-                Err(Fault::Unauthorized) if !renewed => {
+                Err(Failed { fault: Fault::Unauthorized, .. }) if !renewed => {
                     renewed = true;
                     self.backend.login.renew(&credentials).await?;
                     continue;
