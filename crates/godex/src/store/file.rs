@@ -1,14 +1,19 @@
 //! The only place that opens files for writing: a file is replaced as a whole or not at all.
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::clock;
 
 /// Only the owner may read and write: the mode of every file that holds a secret.
 pub(crate) const PRIVATE: u32 = 0o600;
+
+/// A draft that is older than this was left by a writer that was killed.
+const LEFT_BEHIND: Duration = Duration::from_secs(60);
 
 /// As many symbolic links in a row as Linux follows.
 const MAX_LINKS: usize = 40;
@@ -24,6 +29,7 @@ const MAX_LINKS: usize = 40;
 /// When the folder does not let us; the old file is then untouched.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let target = follow(path)?;
+    sweep(&target);
     let old = match fs::metadata(&target) {
         Ok(metadata) => Some(metadata),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -76,6 +82,36 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Removes the drafts of `target` that writers left behind when they were killed.
+fn sweep(target: &Path) {
+    let (Some(name), Ok(entries)) = (target.file_name(), fs::read_dir(folder(target))) else {
+        return;
+    };
+    let now = clock::wall();
+    for entry in entries.flatten() {
+        let is_old = |it: fs::Metadata| {
+            let written = it.modified().ok().filter(|_| it.is_file())?;
+            now.duration_since(written).ok().filter(|age| *age > LEFT_BEHIND)
+        };
+        if is_draft_of(name, &entry.file_name()) && entry.metadata().ok().and_then(is_old).is_some()
+        {
+            // Whatever keeps it there, the file itself is still to be written.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Whether `entry` is a name that [`Draft::create`] gives to drafts of `target`.
+fn is_draft_of(target: &OsStr, entry: &OsStr) -> bool {
+    let unique = entry
+        .as_encoded_bytes()
+        .strip_prefix(b".")
+        .and_then(|rest| rest.strip_prefix(target.as_encoded_bytes()))
+        .and_then(|rest| rest.strip_prefix(b"."))
+        .and_then(|rest| rest.strip_suffix(b".tmp"));
+    unique.is_some_and(|it| it.len() == 16 && it.iter().all(u8::is_ascii_hexdigit))
+}
+
 /// The new file under its temporary name. Dropped without being published, it is removed.
 struct Draft {
     file: File,
@@ -86,7 +122,7 @@ struct Draft {
 impl Draft {
     fn create(target: &Path, mode: u32) -> io::Result<Self> {
         let unique = u64::from_ne_bytes(clock::random()?);
-        let mut name = std::ffi::OsString::from(".");
+        let mut name = OsString::from(".");
         name.push(target.file_name().ok_or(io::ErrorKind::InvalidInput)?);
         name.push(format!(".{unique:016x}.tmp"));
         let path = folder(target).join(name);
@@ -125,7 +161,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.published {
-            // Nothing to do about a leftover: it is private, and no reader looks at its name.
+            // A leftover is private, no reader looks at its name, and the next writer removes it.
             let _ = fs::remove_file(&self.path);
         }
     }

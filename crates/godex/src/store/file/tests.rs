@@ -88,6 +88,31 @@ fn a_failure_leaves_no_draft() {
 }
 
 #[test]
+fn what_a_killed_writer_left_is_removed_once_it_is_surely_dead() {
+    let folder = tempfile::tempdir().unwrap();
+    let leave = |name: &str, age: u64| {
+        let file = File::create(folder.path().join(name)).unwrap();
+        file.set_modified(clock::wall() - Duration::from_secs(age)).unwrap();
+    };
+    leave(".auth.json.0123456789abcdef.tmp", 61);
+    let stay = [
+        (".auth.json.0123456789abcde0.tmp", 30),
+        (".auth.json.tmp", 1000),
+        (".auth.json.notes-by-hand.tmp", 1000),
+        (".other.json.0123456789abcdef.tmp", 1000),
+        ("auth.json.0123456789abcdef.tmp", 1000),
+    ];
+    for (name, age) in stay {
+        leave(name, age);
+    }
+    replace(&folder.path().join("auth.json"), b"new", PRIVATE).unwrap();
+    let mut expected: Vec<_> = stay.iter().map(|(name, _)| *name).collect();
+    expected.push("auth.json");
+    expected.sort_unstable();
+    assert_eq!(names(folder.path()), expected);
+}
+
+#[test]
 fn writing_over_a_file_keeps_the_file_and_cuts_its_tail() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth.json");
