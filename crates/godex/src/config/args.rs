@@ -17,8 +17,8 @@ use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 
 use super::values::{
-    ByteSize, ModelAlias, parse_count, parse_duration, parse_header, parse_listen, parse_pause,
-    parse_text, parse_token, parse_workers,
+    ByteSize, ModelAlias, parse_backups, parse_count, parse_duration, parse_header, parse_listen,
+    parse_pause, parse_size, parse_text, parse_token, parse_workers,
 };
 
 /// The flags of `godex proxy`.
@@ -96,6 +96,21 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "GODEX_PROXY_STATS_PATH", value_name = "PATH", global = true)]
     #[arg(help_heading = LIMITS)]
     pub(super) stats_path: Option<PathBuf>,
+
+    /// Size at which the usage log is set aside and a new one begun; 0 is never
+    #[arg(
+        long,
+        env = "GODEX_PROXY_STATS_MAX_BYTES",
+        value_name = "SIZE",
+        default_value = "256MiB"
+    )]
+    #[arg(value_parser = parse_size, help_heading = LIMITS)]
+    pub(super) stats_max_bytes: u64,
+
+    /// Usage logs set aside that are kept; quotas remember what the others said
+    #[arg(long, env = "GODEX_PROXY_STATS_MAX_BACKUPS", value_name = "N", default_value = "4")]
+    #[arg(value_parser = parse_backups, help_heading = LIMITS)]
+    pub(super) stats_max_backups: u32,
 
     /// Model of a request that names none
     #[arg(long, env = "GODEX_PROXY_MODEL", value_name = "MODEL", default_value = "gpt-5.2-codex")]

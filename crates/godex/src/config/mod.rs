@@ -47,6 +47,10 @@ pub(crate) struct Config {
     pub(crate) keys_path: PathBuf,
     /// The usage log.
     pub(crate) stats_path: PathBuf,
+    /// The size in bytes at which the usage log is set aside; 0 is never.
+    pub(crate) stats_max_bytes: u64,
+    /// How many usage logs set aside are kept.
+    pub(crate) stats_max_backups: u32,
 
     /// Serve from the embedded simulator instead of the Codex backend.
     pub(crate) mock: bool,

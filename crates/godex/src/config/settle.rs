@@ -127,6 +127,8 @@ impl ProxyArgs {
             quota,
             keys_path,
             stats_path,
+            stats_max_bytes: self.stats_max_bytes,
+            stats_max_backups: self.stats_max_backups,
             mock: self.mock,
             base_url: url(&self.base_url, "--base-url")?,
             token_url: url(token_url, "CODEX_REFRESH_TOKEN_URL_OVERRIDE")?,

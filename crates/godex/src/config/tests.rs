@@ -49,6 +49,7 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.auth_path, Path::new("/home/ann/.codex/auth.json"));
     assert_eq!(config.keys_path, Path::new("/home/ann/.codex/proxy-keys.json"));
     assert_eq!(config.stats_path, Path::new("/home/ann/.codex/proxy-usage.jsonl"));
+    assert_eq!((config.stats_max_bytes, config.stats_max_backups), (256 << 20, 4));
     assert_eq!(config.cache_ttl.as_secs(), 6 * 3600);
     assert_eq!(config.rate.to_string(), "60/m");
     assert_eq!(config.burst.get(), 10);

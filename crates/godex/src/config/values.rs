@@ -57,25 +57,41 @@ impl FromStr for ByteSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let remedy = "write a number of bytes or one with KiB, MiB or GiB, like 64MiB";
-        let text = text.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
-            "" | "b" => 0,
-            "kib" => 10,
-            "mib" => 20,
-            "gib" => 30,
-            _ => return Err(format!("it is not a size; {remedy}")),
-        };
-        let number: usize = number.parse().map_err(|_| format!("it is not a size; {remedy}"))?;
-        let bytes = number.checked_mul(1 << shift).filter(|bytes| isize::try_from(*bytes).is_ok());
-        match bytes {
-            None => Err(format!("it is larger than this machine can hold; {remedy}")),
-            Some(0) => Err(format!("it lets no request in; {remedy}")),
-            Some(bytes) => Ok(Self(bytes)),
+        match parse_size(text)? {
+            0 => Err(format!("it lets no request in; {SIZE_REMEDY}")),
+            bytes => usize::try_from(bytes)
+                .map(Self)
+                .map_err(|_| format!("it is larger than this machine can hold; {SIZE_REMEDY}")),
         }
     }
+}
+
+const SIZE_REMEDY: &str = "write a number of bytes or one with KiB, MiB or GiB, like 64MiB";
+
+/// A size in bytes that may be zero.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "kib" => 10,
+        "mib" => 20,
+        "gib" => 30,
+        _ => return Err(format!("it is not a size; {SIZE_REMEDY}")),
+    };
+    let number: u64 = number.parse().map_err(|_| format!("it is not a size; {SIZE_REMEDY}"))?;
+    let bytes = number.checked_mul(1 << shift).filter(|bytes| isize::try_from(*bytes).is_ok());
+    bytes.ok_or_else(|| format!("it is larger than this machine can hold; {SIZE_REMEDY}"))
+}
+
+/// How many usage logs are kept beside the current one.
+pub(super) fn parse_backups(text: &str) -> Result<u32, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|backups| *backups <= 1000)
+        .ok_or_else(|| "it is not a whole number from 0 to 1000; write one, like 4".into())
 }
 
 /// One `--model-alias`.

@@ -71,7 +71,9 @@ pub(crate) async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let Parts { http, login, keys, tasks } = parts;
-    let ledger = Ledger::open(&config.stats_path, Rotation::default())?;
+    let rotation =
+        Rotation { max_bytes: config.stats_max_bytes, max_backups: config.stats_max_backups };
+    let ledger = Ledger::open(&config.stats_path, rotation)?;
     let secret = secret::of_installation(&config.keys_path);
     let stop = CancellationToken::new();
     let ledger_stop = CancellationToken::new();
@@ -79,13 +81,9 @@ pub(crate) async fn run(
     let app = App::new(config, http, login, keys, Arc::clone(&ledger), secret, tasks.clone())
         .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
     if app.any_quota() {
-        if ledger.unread() > LARGE_LOG {
-            tracing::info!(
-                bytes = ledger.unread(),
-                "reading the usage log to know what quotas have spent"
-            );
-        }
-        app.admission.restore(&ledger.restore()?, Now::read());
+        restore(&app)?;
+    } else {
+        restore_later(&app, &tasks);
     }
     tasks.spawn(Arc::clone(&app.keys).watch(stop.clone()));
     let keeping = tasks.spawn(Arc::clone(&ledger).run(ledger_stop.clone()));
@@ -102,4 +100,29 @@ pub(crate) async fn run(
         tracing::warn!("background work has not ended in time: it is cut off");
     }
     Ok(())
+}
+
+/// Adds what the usage log knows of the past to what keys have spent. Blocks the thread.
+fn restore(app: &App) -> io::Result<()> {
+    let unread = app.ledger.unread();
+    if unread > LARGE_LOG {
+        tracing::info!(bytes = unread, "reading the usage log to know what quotas have spent");
+    }
+    app.admission.restore(&app.ledger.restore()?, Now::read());
+    Ok(())
+}
+
+/// The same while requests are served: nobody has a quota yet, and a key that gets one later
+/// has a past.
+fn restore_later(app: &Arc<App>, tasks: &Tasks) {
+    let app = Arc::clone(app);
+    tasks.spawn(async move {
+        let restoring = tokio::task::spawn_blocking(move || restore(&app));
+        // A panic in there has been reported by the panic hook.
+        if let Ok(Err(error)) = restoring.await {
+            tracing::warn!(
+                "cannot read the usage log: {error}; what keys spent before this start is not known"
+            );
+        }
+    });
 }

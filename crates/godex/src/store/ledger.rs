@@ -23,7 +23,7 @@ use godex_core::policy::quota::Spent;
 use godex_core::usage::Line;
 use tokio_util::sync::CancellationToken;
 
-use self::checkpoint::Checkpoint;
+use self::checkpoint::{Checkpoint, Place};
 use self::read::Source;
 use super::file;
 use crate::clock;
@@ -49,9 +49,16 @@ pub(crate) struct Ledger {
     path: PathBuf,
     rotation: Rotation,
     tail: Mutex<Tail>,
-    /// What was there at the start, for [`Ledger::restore`].
-    past: Mutex<Vec<Source>>,
+    /// For [`Ledger::restore`].
+    past: Mutex<Past>,
     lost: AtomicU64,
+}
+
+/// What was there at the start.
+#[derive(Default)]
+struct Past {
+    checkpoint: Checkpoint,
+    sources: Vec<Source>,
 }
 
 /// The end of the log, where records are appended.
@@ -64,6 +71,8 @@ struct Tail {
     torn: bool,
     unsynced: bool,
     since_checkpoint: u64,
+    /// Rotations since the last checkpoint, each of which may have made a file too many.
+    rotations: u32,
     /// Rotated files with records that are not synced yet.
     retired: Vec<File>,
     failure: Option<io::Error>,
@@ -82,7 +91,10 @@ impl Ledger {
         }
         let mut tail = Tail::default();
         tail.reopen(path)?;
-        let past = if tail.regular { read::sources(path)? } else { Vec::new() };
+        let mut past = Past { checkpoint: Checkpoint::load(path), ..Past::default() };
+        if tail.regular {
+            past.sources = read::sources(path)?;
+        }
         Ok(Arc::new(Self {
             path: path.to_owned(),
             rotation,
@@ -122,7 +134,7 @@ impl Ledger {
     /// How many bytes [`Ledger::restore`] has to read.
     pub(crate) fn unread(&self) -> u64 {
         let past = self.past.lock().unwrap_or_else(PoisonError::into_inner);
-        checkpoint::unread(&Checkpoint::load(&self.path), &past)
+        checkpoint::unread(&past.checkpoint, &past.sources)
     }
 
     /// What every key had spent when the log was opened. Later records are not in it, so this may
@@ -133,11 +145,23 @@ impl Ledger {
     /// When the log cannot be read.
     pub(crate) fn restore(&self) -> io::Result<HashMap<KeyId, Spent>> {
         let past = std::mem::take(&mut *self.past.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut checkpoint = Checkpoint::load(&self.path);
-        if checkpoint.advance(&past)? > 0 {
-            checkpoint.save(&self.path)?;
+        let Past { mut checkpoint, sources } = past;
+        let before = checkpoint.place().cloned();
+        if checkpoint.advance(&sources)? > 0
+            && let Err(error) = self.save(&checkpoint, before.as_ref())
+        {
+            tracing::warn!("cannot write the checkpoint of the usage log: {error}");
         }
         Ok(checkpoint.into_spent())
+    }
+
+    /// Writes `checkpoint`, unless it was moved from `before` by somebody else meanwhile.
+    fn save(&self, checkpoint: &Checkpoint, before: Option<&Place>) -> io::Result<()> {
+        let _lock = file::Lock::acquire(&self.path)?;
+        if Checkpoint::load(&self.path).place() == before {
+            checkpoint.save(&self.path)?;
+        }
+        Ok(())
     }
 
     /// Looks after the log until `stop`, which must come after the last record; then closes it.
@@ -159,10 +183,8 @@ impl Ledger {
         self.sync();
         self.follow();
         self.report();
-        let surplus = backup(&self.path, self.rotation.max_backups.saturating_add(1));
-        let surplus = self.rotation.max_bytes > 0 && surplus.exists();
         let mut tail = self.tail();
-        if tail.regular && (tail.since_checkpoint >= CHECKPOINT_EVERY || surplus) {
+        if tail.regular && (tail.since_checkpoint >= CHECKPOINT_EVERY || tail.rotations > 0) {
             tail.since_checkpoint = 0;
             drop(tail);
             self.checkpoint();
@@ -244,7 +266,8 @@ impl Ledger {
             if checkpoint.advance(&read::sources(&self.path)?)? > 0 {
                 checkpoint.save(&self.path)?;
             }
-            if self.rotation.max_bytes > 0 {
+            // A log that somebody else rotates keeps all that they keep.
+            if std::mem::take(&mut self.tail().rotations) > 0 {
                 for number in self.rotation.max_backups.saturating_add(1).. {
                     match fs::remove_file(backup(&self.path, number)) {
                         Ok(()) => {}
@@ -274,6 +297,7 @@ impl Ledger {
                 fs::rename(backup(&self.path, number), backup(&self.path, number + 1))?;
             }
             fs::rename(&self.path, backup(&self.path, 1))?;
+            tail.rotations += 1;
         }
         if let Some(old) = tail.file.take() {
             tail.retired.push(old);

@@ -25,6 +25,8 @@ const VALUES: &[(&str, &str, &str, &str, &str)] = &[
     ("--rate", "GODEX_PROXY_RATE", "120/h", "60/d", "like `60/m`"),
     ("--burst", "GODEX_PROXY_BURST", "20", "0", "like `10`"),
     ("--quota-tokens", "GODEX_PROXY_QUOTA_TOKENS", "1000000", "1e6", "like 1000000"),
+    ("--stats-max-bytes", "GODEX_PROXY_STATS_MAX_BYTES", "0", "1GB", "like 64MiB"),
+    ("--stats-max-backups", "GODEX_PROXY_STATS_MAX_BACKUPS", "0", "1001", "from 0 to 1000"),
     ("--allow-any-key", "GODEX_PROXY_ALLOW_ANY_KEY", "1", "maybe", "true or false"),
     ("--allow-refresh", "GODEX_PROXY_ALLOW_REFRESH", "yes", "maybe", "true or false"),
     ("--log-requests", "GODEX_PROXY_LOG_REQUESTS", "on", "maybe", "true or false"),
@@ -171,6 +173,8 @@ fn help_lists_every_flag_of_the_documentation_with_its_variable_and_default() {
     check("--burst", "GODEX_PROXY_BURST", "[default: 10]");
     check("--quota-tokens", "GODEX_PROXY_QUOTA_TOKENS", "[default: 0]");
     check("--stats-path", "GODEX_PROXY_STATS_PATH", "[default: ~/.codex/proxy-usage.jsonl]");
+    check("--stats-max-bytes", "GODEX_PROXY_STATS_MAX_BYTES", "[default: 256MiB]");
+    check("--stats-max-backups", "GODEX_PROXY_STATS_MAX_BACKUPS", "[default: 4]");
 }
 
 #[test]

@@ -32,8 +32,9 @@ pub(crate) struct Checkpoint {
     keys: HashMap<KeyId, Spent>,
 }
 
+/// How far the log has been counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Place {
+pub(super) struct Place {
     /// The hash of the file's first line.
     head: String,
     offset: u64,
@@ -51,6 +52,11 @@ impl Checkpoint {
         let bytes = fs::read(sibling(path, ".checkpoint")).unwrap_or_default();
         let checkpoint: Self = serde_json::from_slice(&bytes).unwrap_or_default();
         if checkpoint.version == VERSION { checkpoint } else { Self::default() }
+    }
+
+    /// How far the log has been counted.
+    pub(super) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// Writes the checkpoint of the log at `path`.

@@ -192,6 +192,36 @@ fn a_restart_reads_only_what_the_checkpoint_does_not_know() {
     assert_eq!(spent(&open(&path)), 1100);
 }
 
+#[test]
+fn files_that_somebody_else_rotated_are_theirs_to_remove() {
+    let (_folder, path) = scratch();
+    open(&path).record(&line(0, 1));
+    (1..=9).for_each(|it| fs::write(backup(&path, it), "").unwrap());
+    let rotation = Rotation { max_bytes: 1 << 20, max_backups: 4 };
+    let ledger = Ledger::open(&path, rotation).unwrap();
+    ledger.record(&line(1, 1));
+    ledger.tend();
+    ledger.close();
+    assert!((1..=9).all(|it| backup(&path, it).exists()));
+}
+
+#[test]
+fn a_past_that_is_restored_late_is_counted_once_and_let_go() {
+    let (_folder, path) = scratch();
+    (0..10).for_each(|it| open(&path).record(&line(it, 10)));
+    let rotation = Rotation { max_bytes: 500, max_backups: 1 };
+    let ledger = Ledger::open(&path, rotation).unwrap();
+    for number in 10..30 {
+        ledger.record(&line(number, 10));
+        ledger.tend();
+    }
+    assert_eq!(spent(&ledger), 100, "what came since the start is the admission's to count");
+    assert!(ledger.past.lock().unwrap().sources.is_empty());
+    ledger.close();
+    drop(ledger);
+    assert_eq!(spent(&open(&path)), 300);
+}
+
 /// Something that happens to the log at a path while no proxy runs.
 type Accident<'a> = &'a dyn Fn(&Path);
 
