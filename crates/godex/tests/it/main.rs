@@ -7,6 +7,7 @@ mod chat;
 mod cli;
 mod client;
 mod errors;
+mod hardening;
 mod models;
 mod program;
 mod readme;
