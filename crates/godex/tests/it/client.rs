@@ -8,7 +8,7 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) type Http = Client<HttpConnector, Full<Bytes>>;
 
@@ -189,6 +189,45 @@ impl Reply {
         events.iter().map(Event::json).collect()
     }
 
+    /// The error that a stream on `/v1/responses` ended in, which is checked to be told in the
+    /// one form that every SDK raises.
+    #[track_caller]
+    pub(crate) fn failure(&self) -> Value {
+        assert_eq!((self.status, self.whole), (200, true), "{}", self.body);
+        let events = self.events();
+        let [.., failed, error] = events.as_slice() else { return fail_on(&self.body) };
+        let (failed, told) = (failed.json(), error.json());
+        assert_eq!((&failed["type"], &told["type"]), (&json!("response.failed"), &json!("error")));
+        assert_eq!(error.name, "error");
+        assert_eq!(failed["response"]["status"], "failed");
+        for name in ["code", "message"] {
+            assert!(failed["response"]["error"][name].is_string(), "{failed}");
+        }
+        for name in ["message", "param"] {
+            assert_eq!(told[name], told["error"][name], "{told}");
+        }
+        // An error without a code still needs one where the flat form wants a text.
+        let code = told["error"]["code"].as_str().or(told["error"]["type"].as_str());
+        assert_eq!(told["code"].as_str(), code, "{told}");
+        shape(&told["error"]);
+        let numbers: Vec<u64> =
+            events.iter().map(|it| it.json()["sequence_number"].as_u64().unwrap()).collect();
+        assert_eq!(numbers, (0..).take(numbers.len()).collect::<Vec<u64>>());
+        told["error"].clone()
+    }
+
+    /// The error that a chat stream ended in.
+    #[track_caller]
+    pub(crate) fn chat_failure(&self) -> Value {
+        assert_eq!((self.status, self.whole), (200, true), "{}", self.body);
+        let chunks = self.chunks();
+        let [before @ .., last] = chunks.as_slice() else { return fail_on(&self.body) };
+        let finished = |it: &Value| it["choices"][0]["finish_reason"].is_string();
+        assert!(!before.iter().any(finished), "{}", self.body);
+        shape(&last["error"]);
+        last["error"].clone()
+    }
+
     /// The last event of a stream.
     #[track_caller]
     pub(crate) fn last(&self) -> Value {
@@ -238,4 +277,10 @@ pub(crate) fn events(text: &str) -> Vec<Event> {
 #[expect(clippy::panic, reason = "a test that cannot go on says what it saw")]
 fn fail(error: &serde_json::Error, text: &str) -> Value {
     panic!("{error}: {text}")
+}
+
+#[track_caller]
+#[expect(clippy::panic, reason = "a test that cannot go on says what it saw")]
+fn fail_on(text: &str) -> Value {
+    panic!("too short: {text}")
 }

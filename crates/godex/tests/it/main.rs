@@ -3,15 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 mod backend;
+mod cancel;
 mod chat;
 mod cli;
 mod client;
 mod errors;
+mod faults;
 mod hardening;
+mod limits;
 mod models;
+mod pace;
 mod program;
 mod readme;
 mod recorded;
+mod records;
+mod refresh;
 mod refused;
 mod responses;
 mod sessions;

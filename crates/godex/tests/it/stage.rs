@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus};
+use std::task::Poll;
 use std::time::Duration;
 
 use godex_mock::record::Received;
@@ -71,6 +72,13 @@ impl Stage<Strict> {
     pub(crate) async fn restart(&mut self, arguments: &[&str]) {
         let base_url = self.backend.mock.base_url();
         self.proxy = Proxy::start(&self.home, &base_url, arguments, &[]).await;
+    }
+
+    /// The same, where the new one may renew its login.
+    pub(crate) async fn renew_at(&mut self, token_url: &str) {
+        let base_url = self.backend.mock.base_url();
+        let variables = [("CODEX_REFRESH_TOKEN_URL_OVERRIDE", token_url)];
+        self.proxy = Proxy::start(&self.home, &base_url, &["--allow-refresh"], &variables).await;
     }
 
     /// A new managed key.
@@ -223,6 +231,14 @@ impl Proxy {
         self.said()
     }
 
+    /// All its lines, once it has ended.
+    pub(crate) async fn said_to_the_end(&self) -> Vec<String> {
+        let mut said = self.said.clone();
+        while said.changed().await.is_ok() {}
+        let lines = said.borrow().lines().map(str::to_owned).collect();
+        lines
+    }
+
     /// Sends a signal, by the name that `kill` knows.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
@@ -264,4 +280,30 @@ pub(crate) fn with(mut object: Value, more: Value) -> Value {
 /// The same question, as a stream.
 pub(crate) fn streamed(object: Value) -> Value {
     with(object, json!({ "stream": true }))
+}
+
+/// Plays all scenes at once; their ends come in the order of the scenes.
+pub(crate) async fn together<S: Future>(scenes: impl IntoIterator<Item = S>) -> Vec<S::Output> {
+    let mut scenes: Vec<_> = scenes.into_iter().map(|it| Some(Box::pin(it))).collect();
+    let mut ends: Vec<Option<S::Output>> = scenes.iter().map(|_| None).collect();
+    std::future::poll_fn(|context| {
+        for (scene, end) in scenes.iter_mut().zip(&mut ends) {
+            if let Some(Poll::Ready(it)) = scene.as_mut().map(|it| it.as_mut().poll(context)) {
+                (*scene, *end) = (None, Some(it));
+            }
+        }
+        if ends.iter().all(Option::is_some) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    ends.into_iter().flatten().collect()
+}
+
+/// The same question in the four ways to ask it: each endpoint, in one piece and as a stream.
+pub(crate) fn four_ways(prompt: &str) -> [Call; 4] {
+    [
+        Call::responses(&question(prompt)),
+        Call::responses(&streamed(question(prompt))),
+        Call::chat(&asked(prompt)),
+        Call::chat(&streamed(asked(prompt))),
+    ]
 }

@@ -1,0 +1,138 @@
+//! The proxy's own login: renewed when allowed, picked up from disk, never the client's
+//! business.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::stage::{Stage, Strict, four_ways, play, question, together};
+
+/// The tokens in the login file.
+fn tokens(stage: &Stage<Strict>) -> Value {
+    let path = stage.home.path().join(".codex/auth.json");
+    let login: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    login["tokens"].clone()
+}
+
+#[test]
+fn an_expired_token_is_renewed_without_the_client_noticing() {
+    play(async {
+        let stage = Stage::with_login(&["--allow-refresh"]).await;
+        let before = tokens(&stage);
+        for (turn, call) in (1..).zip(four_ways("hi")) {
+            stage.backend.mock.expire_tokens();
+            let reply = stage.proxy.send(call).await;
+            assert_eq!((reply.status, reply.whole), (200, true), "{}", reply.body);
+            assert_eq!(stage.backend.mock.token_posts(), turn);
+        }
+        let after = tokens(&stage);
+        for name in ["access_token", "refresh_token", "id_token"] {
+            assert_ne!(after[name], before[name], "{name}");
+        }
+        assert_eq!(after["access_token"], stage.backend.mock.access_token());
+        assert_eq!(after["account_id"], before["account_id"]);
+        stage.proxy.responses(&question("hi")).await.fine();
+        assert_eq!(stage.backend.mock.token_posts(), 4, "a good token is not renewed");
+    });
+}
+
+#[test]
+fn fifty_requests_at_once_renew_once() {
+    play(async {
+        let stage = Stage::with_login(&["--allow-refresh"]).await;
+        stage.proxy.get("/v1/models").await.fine();
+        stage.backend.mock.delay_refresh(Duration::from_millis(200));
+        stage.backend.mock.expire_tokens();
+        let body = question("hi");
+        for reply in together((0..50).map(|_| stage.proxy.responses(&body))).await {
+            assert_eq!(reply.status, 200, "{}", reply.body);
+        }
+        assert_eq!(stage.backend.mock.token_posts(), 1);
+    });
+}
+
+#[test]
+fn without_permission_nothing_is_renewed_over_the_network() {
+    play(async {
+        let stage = Stage::with_login(&[]).await;
+        let before = tokens(&stage);
+        stage.backend.mock.expire_tokens();
+        for call in four_ways("hi") {
+            let reply = stage.proxy.send(call).await;
+            let (status, kind, code) = reply.error();
+            assert_eq!(
+                (status, kind.as_str(), code.as_str()),
+                (502, "server_error", "upstream_auth")
+            );
+            assert!(reply.message().contains("godex login"), "{}", reply.message());
+            assert_eq!(reply.header("x-should-retry"), "false");
+            for secret in ["eyJ", ".codex", "/tmp"] {
+                assert!(!reply.body.contains(secret), "{}", reply.body);
+            }
+        }
+        assert_eq!(stage.backend.mock.token_posts(), 0);
+        assert_eq!(tokens(&stage), before);
+    });
+}
+
+#[test]
+fn a_login_renewed_on_disk_is_picked_up_without_any_network() {
+    play(async {
+        for arguments in [&[][..], &["--allow-refresh"]] {
+            let stage = Stage::with_login(arguments).await;
+            stage.proxy.responses(&question("hi")).await.fine();
+            stage.backend.mock.expire_tokens();
+            let login = stage.backend.mock.new_login(Duration::from_secs(3600));
+            stage.home.write(".codex/auth.json", &login);
+            for call in four_ways("hi") {
+                assert_eq!(stage.proxy.send(call).await.status, 200);
+            }
+            assert_eq!(stage.backend.mock.token_posts(), 0);
+        }
+    });
+}
+
+#[test]
+fn a_token_about_to_expire_is_renewed_before_it_is_used() {
+    play(async {
+        let mut stage = Stage::with_login(&[]).await;
+        let login = stage.backend.mock.new_login(Duration::from_secs(60));
+        stage.home.write(".codex/auth.json", &login);
+        let url = stage.backend.mock.token_url();
+        stage.renew_at(&url).await;
+        stage.proxy.responses(&question("hi")).await.fine();
+        assert_eq!(stage.backend.mock.token_posts(), 1);
+        let refused = stage
+            .backend
+            .mock
+            .requests()
+            .into_iter()
+            .any(|it| matches!(it.verdict, godex_mock::record::Verdict::Refused(_)));
+        assert!(!refused, "the backend never saw a stale token");
+    });
+}
+
+#[test]
+fn a_login_that_has_ended_is_told_and_not_tried_for_ever() {
+    play(async {
+        let stage = Stage::with_login(&["--allow-refresh"]).await;
+        stage.proxy.get("/v1/models").await.fine();
+        stage.backend.mock.fail_refresh(401, "refresh_token_expired");
+        stage.backend.mock.expire_tokens();
+        for call in four_ways("hi") {
+            let reply = stage.proxy.send(call).await;
+            let (status, _, code) = reply.error();
+            assert_eq!((status, code.as_str()), (502, "upstream_auth"), "{}", reply.body);
+            assert!(reply.message().contains("log in again"), "{}", reply.message());
+        }
+        assert_eq!(stage.backend.mock.token_posts(), 1);
+        assert_eq!(stage.proxy.get("/readyz").await.status, 503);
+
+        // A new login on disk ends it.
+        stage.backend.mock.mend_refresh();
+        let login = stage.backend.mock.new_login(Duration::from_secs(3600));
+        stage.home.write(".codex/auth.json", &login);
+        stage.proxy.responses(&question("hi")).await.fine();
+        assert_eq!(stage.proxy.get("/readyz").await.status, 200);
+    });
+}
