@@ -44,6 +44,12 @@ impl<'a> Raw<'a> {
         value.map_err(|fault| fault.explain(text))
     }
 
+    /// The string that begins at `start` of a text; `None` when none does.
+    pub fn string_at(text: &'a str, start: usize) -> Option<Self> {
+        let rest = text.get(start..).filter(|rest| rest.starts_with('"'))?;
+        Scanner::new(rest).value().ok()
+    }
+
     /// The text.
     pub fn get(self) -> &'a str {
         self.0

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::draft::Refused;
+use super::draft::{Place, Refused};
 use crate::json::{self, Object, Raw, Writer};
 
 /// Whose words they are.
@@ -31,7 +31,7 @@ impl Voice {
 /// # Errors
 ///
 /// When a part cannot be carried.
-pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: &str) -> Result<Cow<'a, str>, Refused> {
+pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
     if let Some(text) = content.escaped() {
         if text.is_empty() {
             return Ok(Cow::Borrowed("[]"));
@@ -44,7 +44,7 @@ pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: &str) -> Result<Cow<'a, s
     let mut changed = false;
     let mut parts = Vec::with_capacity(list.len());
     for (index, raw) in list.iter().enumerate() {
-        match part(*raw, voice, &format!("{path}[{index}]"))? {
+        match part(*raw, voice, Place::Index(&path, index))? {
             None => changed = true,
             Some(part) => {
                 changed |= matches!(part, Cow::Owned(_));
@@ -87,7 +87,7 @@ pub fn texts(content: Raw<'_>) -> Option<Vec<&str>> {
     Some(texts)
 }
 
-fn part<'a>(raw: Raw<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str>>, Refused> {
+fn part<'a>(raw: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Option<Cow<'a, str>>, Refused> {
     if let Some(text) = raw.escaped() {
         return Ok((!text.is_empty()).then(|| Cow::Owned(text_part(voice, text))));
     }
@@ -104,14 +104,14 @@ fn part<'a>(raw: Raw<'a>, voice: Voice, path: &str) -> Result<Option<Cow<'a, str
         }
         Some("file") => file(&object, path).map(Some),
         Some("input_audio" | "audio" | "video_url" | "input_video") => Err(Refused::new(
-            path,
+            path.to_string(),
             format!(
                 "'{path}' cannot be carried: the Codex backend takes text, images and files only."
             ),
         )),
         Some(_) => Ok(Some(untouched(raw, &object))),
         None if object.get("text").is_some() => text(raw, &object, voice, path),
-        None => Err(Refused::missing(&format!("{path}.type"))),
+        None => Err(Refused::missing(Place::Member(&path, "type"))),
     }
 }
 
@@ -136,13 +136,13 @@ fn text<'a>(
     raw: Raw<'a>,
     object: &Object<'a>,
     voice: Voice,
-    path: &str,
+    path: Place<'_>,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(value) = object.get("text") else {
-        return Err(Refused::missing(&format!("{path}.text")));
+        return Err(Refused::missing(Place::Member(&path, "text")));
     };
     let Some(escaped) = value.escaped() else {
-        return Err(Refused::kind(&format!("{path}.text"), "a string"));
+        return Err(Refused::kind(Place::Member(&path, "text"), "a string"));
     };
     if escaped.is_empty() {
         return Ok(None);
@@ -162,10 +162,10 @@ fn refusal<'a>(
     raw: Raw<'a>,
     object: &Object<'a>,
     voice: Voice,
-    path: &str,
+    path: Place<'_>,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(escaped) = object.get("refusal").and_then(Raw::escaped) else {
-        return Err(Refused::missing(&format!("{path}.refusal")));
+        return Err(Refused::missing(Place::Member(&path, "refusal")));
     };
     Ok(match voice {
         _ if escaped.is_empty() => None,
@@ -175,15 +175,15 @@ fn refusal<'a>(
 }
 
 /// Chat's `image_url`, a string or `{url, detail}`, as `input_image`.
-fn image<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
-    let param = format!("{path}.image_url");
+fn image<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+    let param = Place::Member(&path, "image_url");
     let Some(value) = object.some("image_url") else {
-        return Err(Refused::missing(&param));
+        return Err(Refused::missing(param));
     };
     let inner = Object::of(value);
     let url = inner.as_ref().map_or(Some(value), |it| it.get("url")).filter(|url| url.is_string());
     let Some(url) = url else {
-        return Err(Refused::kind(&param, "a URL or a data URL"));
+        return Err(Refused::kind(param, "a URL or a data URL"));
     };
     let detail = inner.as_ref().and_then(|it| it.some("detail")).or_else(|| object.some("detail"));
     let mut writer = Writer::new(url.get().len() + 64);
@@ -196,16 +196,16 @@ fn image<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
 }
 
 /// Chat's `file` part as `input_file`.
-fn file<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
-    let param = format!("{path}.file");
+fn file<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+    let param = Place::Member(&path, "file");
     let Some(inner) = object.some("file").and_then(Object::of) else {
-        return Err(Refused::missing(&param));
+        return Err(Refused::missing(param));
     };
     if inner.some("file_data").is_none()
         && inner.some("file_url").is_none()
         && inner.some("file_id").is_none()
     {
-        return Err(Refused::missing(&format!("{param}.file_data")));
+        return Err(Refused::missing(Place::Member(&param, "file_data")));
     }
     let mut writer = Writer::new(256);
     writer.string("type", "input_file");
@@ -225,7 +225,7 @@ pub fn output(value: Option<Raw<'_>>) -> Cow<'_, str> {
         return Cow::Borrowed(value.get());
     }
     if value.list().is_some_and(|list| !list.is_empty() && list.iter().all(|part| is_part(*part)))
-        && let Ok(parts) = parts(value, Voice::Input, "output")
+        && let Ok(parts) = parts(value, Voice::Input, Place::Root("output"))
     {
         return if parts == "[]" { Cow::Borrowed("\"\"") } else { parts };
     }
@@ -252,7 +252,7 @@ mod tests {
     fn content_of_either_spelling_becomes_what_codex_accepts() {
         #[track_caller]
         fn check(voice: Voice, content: &str, expected: &str) {
-            assert_eq!(parts(raw(content), voice, "c").unwrap(), expected);
+            assert_eq!(parts(raw(content), voice, Place::Root("c")).unwrap(), expected);
         }
         use Voice::{Assistant, Input};
         check(Input, r#""hi \"x\"""#, r#"[{"type":"input_text","text":"hi \"x\""}]"#);
@@ -304,14 +304,20 @@ mod tests {
     #[test]
     fn a_list_that_needs_no_change_is_the_clients_own_text() {
         let content = raw(r#"[ {"type":"input_text", "text":"a"} ]"#);
-        assert!(matches!(parts(content, Voice::Input, "c").unwrap(), Cow::Borrowed(_)));
+        assert!(matches!(
+            parts(content, Voice::Input, Place::Root("c")).unwrap(),
+            Cow::Borrowed(_)
+        ));
     }
 
     #[test]
     fn what_cannot_be_carried_is_refused_by_its_path() {
         #[track_caller]
         fn check(content: &str, param: &str) {
-            assert_eq!(parts(raw(content), Voice::Input, "c").unwrap_err().param, param);
+            assert_eq!(
+                parts(raw(content), Voice::Input, Place::Root("c")).unwrap_err().param,
+                param
+            );
         }
         check("5", "c");
         check(r#"[{"type":"text","text":"a"},{"type":"input_audio","input_audio":{}}]"#, "c[1]");

@@ -2,6 +2,7 @@
 //! Everything in it is a piece of the client's own text wherever nothing had to change.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::fields::Refusals;
 use super::tools::Tools;
@@ -26,18 +27,43 @@ impl Refused {
     }
 
     /// A refusal of a parameter whose value has the wrong type.
-    pub fn kind(param: &str, expected: &str) -> Self {
-        let mut refused =
-            Self::new(param, format!("Invalid type for '{param}': expected {expected}."));
+    pub fn kind(param: impl fmt::Display, expected: &str) -> Self {
+        let mut refused = Self::new(
+            param.to_string(),
+            format!("Invalid type for '{param}': expected {expected}."),
+        );
         refused.code = Some("invalid_type");
         refused
     }
 
     /// A refusal of a request that lacks a parameter.
-    pub fn missing(param: &str) -> Self {
-        let mut refused = Self::new(param, format!("Missing required parameter: '{param}'."));
+    pub fn missing(param: impl fmt::Display) -> Self {
+        let message = format!("Missing required parameter: '{param}'.");
+        let mut refused = Self::new(param.to_string(), message);
         refused.code = Some("missing_required_parameter");
         refused
+    }
+}
+
+/// Where in a request something stands. It is written out only in a refusal: most requests
+/// have none.
+#[derive(Debug, Clone, Copy)]
+pub enum Place<'p> {
+    /// A top-level parameter.
+    Root(&'p str),
+    /// An element of a list.
+    Index(&'p Place<'p>, usize),
+    /// A member of an object.
+    Member(&'p Place<'p>, &'p str),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Root(name) => f.write_str(name),
+            Self::Index(list, index) => write!(f, "{list}[{index}]"),
+            Self::Member(object, name) => write!(f, "{object}.{name}"),
+        }
     }
 }
 

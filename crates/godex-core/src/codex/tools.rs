@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::draft::Refused;
+use super::draft::{Place, Refused};
 use crate::json::{self, Object, Raw, Writer};
 
 /// The schema of a function that takes nothing.
@@ -59,7 +59,7 @@ impl<'a> Tools<'a> {
         };
         self.list.reserve(list.len());
         for (index, raw) in list.into_iter().enumerate() {
-            self.list.push(tool(raw, &format!("{param}[{index}]"))?);
+            self.list.push(tool(raw, Place::Index(&Place::Root(param), index))?);
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ impl<'a> Tools<'a> {
                 let inner = object.some(kind).and_then(Object::of);
                 let name = inner.as_ref().unwrap_or(&object).string("name");
                 let Some(name) = name else {
-                    return Err(Refused::missing(&format!("{param}.name")));
+                    return Err(Refused::missing(Place::Member(&Place::Root(param), "name")));
                 };
                 let kind = if kind == "custom" { "custom" } else { "function" };
                 self.choice = Some(Cow::Owned(choice(kind, &name)));
@@ -107,7 +107,7 @@ impl<'a> Tools<'a> {
             Some(_) => self.choice = Some(Cow::Borrowed(value.get())),
             None => match object.string("name") {
                 Some(name) => self.choice = Some(Cow::Owned(choice("function", &name))),
-                None => return Err(Refused::missing(&format!("{param}.type"))),
+                None => return Err(Refused::missing(Place::Member(&Place::Root(param), "type"))),
             },
         }
         Ok(())
@@ -118,7 +118,7 @@ impl<'a> Tools<'a> {
         let inner = object.some("allowed_tools").and_then(Object::of);
         let object = inner.as_ref().unwrap_or(object);
         let Some(tools) = object.some("tools").and_then(Raw::list) else {
-            return Err(Refused::missing(&format!("{param}.tools")));
+            return Err(Refused::missing(Place::Member(&Place::Root(param), "tools")));
         };
         let allowed = tools.into_iter().filter_map(Object::of).filter_map(|tool| {
             let kind = tool.string("type")?;
@@ -139,7 +139,7 @@ fn choice(kind: &str, name: &str) -> String {
     format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(name))
 }
 
-fn tool<'a>(raw: Raw<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+fn tool<'a>(raw: Raw<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
     let Some(object) = Object::of(raw) else {
         return Err(Refused::kind(path, "a tool"));
     };
@@ -163,13 +163,13 @@ fn tool<'a>(raw: Raw<'a>, path: &str) -> Result<Tool<'a>, Refused> {
     }
 }
 
-fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
     let nested = object.some("function").and_then(Object::of);
     let inner = nested.as_ref().unwrap_or(object);
     let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
         let param =
             if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
-        return Err(Refused::missing(&param));
+        return Err(Refused::missing(param));
     };
     let flat = nested.is_none() && object.get("type").is_some();
     if flat && inner.some("parameters").is_some() {
@@ -193,15 +193,15 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a
 }
 
 /// A custom tool; chat nests it, and nests the grammar of its format once more.
-fn custom<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Tool<'a>, Refused> {
+fn custom<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
     let Some(inner) = object.some("custom").and_then(Object::of) else {
         let Some(name) = object.string("name") else {
-            return Err(Refused::missing(&format!("{path}.name")));
+            return Err(Refused::missing(Place::Member(&path, "name")));
         };
         return Ok(Tool { kind: "custom".into(), name: Some(name), json: raw.get().into() });
     };
     let Some(name) = inner.string("name") else {
-        return Err(Refused::missing(&format!("{path}.custom.name")));
+        return Err(Refused::missing(Place::Member(&path, "custom.name")));
     };
     let mut writer = Writer::new(raw.get().len() + 32);
     writer.string("type", "custom");

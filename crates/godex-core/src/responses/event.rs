@@ -211,6 +211,27 @@ pub struct Delta<'a> {
     pub delta: Raw<'a>,
 }
 
+impl<'a> Delta<'a> {
+    /// Reads a delta event. Deltas are most of a stream and look alike: their fields are found
+    /// by name. Inside a string the quotes around a name would be escaped, so that the search
+    /// cannot be fooled by what a model writes; any other form is read in full.
+    pub fn of(event: &Event<'a>) -> Option<Self> {
+        Self::found(event.text).or_else(|| event.read())
+    }
+
+    fn found(text: &'a str) -> Option<Self> {
+        let after = |name: &str| text.split_once(name).map(|(_, rest)| rest);
+        let rest = after("\"output_index\":")?;
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let output_index = rest.get(..digits)?.parse().ok()?;
+        let (item_id, _) = after("\"item_id\":\"")?.split_once('"')?;
+        let start = text.len() - after("\"delta\":")?.len();
+        let delta = Raw::string_at(text, start)?;
+        let plain = !item_id.contains('\\');
+        plain.then_some(Self { output_index, item_id: Cow::Borrowed(item_id), delta })
+    }
+}
+
 /// The end of a text, of arguments or of an input.
 #[derive(Debug, Deserialize)]
 pub struct Done<'a> {
@@ -299,6 +320,29 @@ mod tests {
         assert_eq!(Event::of(&bare).unwrap().kind, Kind::Error);
         for junk in [&b"[DONE]"[..], b"", b"\xff", b"{\"x\":1}"] {
             assert!(Event::of(&Frame::new("", junk)).is_none());
+        }
+    }
+
+    #[test]
+    fn a_delta_is_found_as_it_is_read() {
+        for text in [
+            r#"{"type":"t","item_id":"msg_1","output_index":12,"content_index":0,"delta":"a\"b\\","logprobs":[]}"#,
+            r#"{"type":"t","delta":"","output_index":0,"item_id":"x"}"#,
+            r#"{"delta":"\"output_index\":7,\"item_id\":\"no\"","output_index":1,"item_id":"y"}"#,
+        ] {
+            let (found, read) =
+                (Delta::found(text).unwrap(), serde_json::from_str::<Delta<'_>>(text).unwrap());
+            assert_eq!(
+                (found.output_index, &found.item_id, found.delta),
+                (read.output_index, &read.item_id, read.delta)
+            );
+        }
+        for odd in [
+            r#"{"delta": "a","output_index": 1,"item_id":"x"}"#,
+            r#"{"delta":"a","item_id":"x"}"#,
+            r#"{"delta":5}"#,
+        ] {
+            assert!(Delta::found(odd).is_none(), "{odd}");
         }
     }
 

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use crate::codex::content::{self, Voice};
-use crate::codex::draft::{Call, Item, Kind, Refused};
+use crate::codex::draft::{Call, Item, Kind, Place, Refused};
 use crate::json::{self, Object, Raw, Writer};
 
 /// The longest id Codex takes, in characters.
@@ -29,7 +29,7 @@ pub enum Read<'a> {
 /// # Errors
 ///
 /// When it is no item or cannot be carried.
-pub fn read<'a>(raw: Raw<'a>, path: &str) -> Result<Read<'a>, Refused> {
+pub fn read<'a>(raw: Raw<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
     if let Some(text) = raw.escaped() {
         let part = content::text_part(Voice::Input, text);
         let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
@@ -39,13 +39,13 @@ pub fn read<'a>(raw: Raw<'a>, path: &str) -> Result<Read<'a>, Refused> {
         return Err(Refused::kind(path, "an item object"));
     };
     let kind = object.some("type").map(|kind| {
-        kind.string().ok_or_else(|| Refused::kind(&format!("{path}.type"), "a string"))
+        kind.string().ok_or_else(|| Refused::kind(Place::Member(&path, "type"), "a string"))
     });
     let kind = kind.transpose()?;
     match kind.as_deref() {
         Some("message") => message(raw, &object, path),
         None if object.some("role").is_some() => message(raw, &object, path),
-        None => Err(Refused::missing(&format!("{path}.type"))),
+        None => Err(Refused::missing(Place::Member(&path, "type"))),
         Some(kind @ ("function_call" | "custom_tool_call")) => {
             call(raw, &object, kind == "custom_tool_call", path)
         }
@@ -57,7 +57,7 @@ pub fn read<'a>(raw: Raw<'a>, path: &str) -> Result<Read<'a>, Refused> {
     }
 }
 
-fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Read<'a>, Refused> {
+fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
     let role = object.string("role");
     let (kind, voice) = match role.as_deref() {
         Some("user") => (Kind::User, Voice::Input),
@@ -69,11 +69,11 @@ fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Read<'a>
             );
             return Err(Refused::new(format!("{path}.role"), words));
         }
-        None => return Err(Refused::missing(&format!("{path}.role"))),
+        None => return Err(Refused::missing(Place::Member(&path, "role"))),
     };
     let said = match object.some("content") {
         None => Cow::Borrowed("[]"),
-        Some(value) => content::parts(value, voice, &format!("{path}.content"))?,
+        Some(value) => content::parts(value, voice, Place::Member(&path, "content"))?,
     };
     if said == "[]" {
         return Ok(Read::Empty);
@@ -98,16 +98,16 @@ fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: &str) -> Result<Read<'a>
     })
 }
 
-fn call_id<'a>(object: &Object<'a>, path: &str) -> Result<Cow<'a, str>, Refused> {
+fn call_id<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
     let id = object.string("call_id").filter(|id| !id.is_empty());
-    id.ok_or_else(|| Refused::missing(&format!("{path}.call_id")))
+    id.ok_or_else(|| Refused::missing(Place::Member(&path, "call_id")))
 }
 
 fn call<'a>(
     raw: Raw<'a>,
     object: &Object<'a>,
     custom: bool,
-    path: &str,
+    path: Place<'_>,
 ) -> Result<Read<'a>, Refused> {
     let id = call_id(object, path)?;
     let (kind, id_prefix, argument) = if custom {
@@ -128,7 +128,7 @@ fn output<'a>(
     raw: Raw<'a>,
     object: &Object<'a>,
     custom: bool,
-    path: &str,
+    path: Place<'_>,
 ) -> Result<Read<'a>, Refused> {
     let id = call_id(object, path)?;
     let (kind, id_prefix) = if custom {
@@ -197,7 +197,7 @@ mod tests {
     #[track_caller]
     fn check(item: &str, expected: &str) {
         let raw = Raw::parse(item).unwrap();
-        match read(raw, "input[0]").unwrap() {
+        match read(raw, Place::Index(&Place::Root("input"), 0)).unwrap() {
             Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
             Read::Empty | Read::Left(_) => panic!("left out"),
         }
@@ -206,7 +206,7 @@ mod tests {
     #[track_caller]
     fn refused(item: &str, param: &str) {
         let raw = Raw::parse(item).unwrap();
-        assert_eq!(read(raw, "input[0]").unwrap_err().param, param);
+        assert_eq!(read(raw, Place::Index(&Place::Root("input"), 0)).unwrap_err().param, param);
     }
 
     #[test]
@@ -263,7 +263,10 @@ mod tests {
     #[test]
     fn reasoning_that_cannot_be_replayed_is_left_out() {
         let raw = Raw::parse(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#).unwrap();
-        assert!(matches!(read(raw, "input[0]").unwrap(), Read::Left(_)));
+        assert!(matches!(
+            read(raw, Place::Index(&Place::Root("input"), 0)).unwrap(),
+            Read::Left(_)
+        ));
     }
 
     #[test]

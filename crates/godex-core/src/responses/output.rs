@@ -37,7 +37,7 @@ impl Output {
                 }
             }
             Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta => {
-                if let Some(delta) = event.read::<Delta<'_>>() {
+                if let Some(delta) = Delta::of(event) {
                     self.delta(event.kind, &delta);
                 }
             }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::item::{self, Read};
 use crate::codex::content;
-use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Refused, Slot};
+use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Place, Refused, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
 use crate::json::{self, Object, Raw};
 
@@ -100,12 +100,12 @@ impl<'a> Reader<'a> {
         };
         if let Some(text) = input.escaped() {
             if !text.is_empty() {
-                self.take(item::read(input, "input")?, 0);
+                self.take(item::read(input, Place::Root("input"))?, 0);
             }
         } else if let Some(list) = input.list() {
             self.draft.items.reserve(list.len());
             for (index, raw) in list.into_iter().enumerate() {
-                let read = item::read(raw, &format!("input[{index}]"))?;
+                let read = item::read(raw, Place::Index(&Place::Root("input"), index))?;
                 self.take(read, index);
             }
         } else {
@@ -238,7 +238,7 @@ fn read_reasoning<'a>(draft: &mut Draft<'a>, value: Raw<'a>) -> Result<(), Refus
         Some(value) => value
             .string()
             .map(Some)
-            .ok_or_else(|| Refused::kind(&format!("reasoning.{name}"), "a string")),
+            .ok_or_else(|| Refused::kind(format!("reasoning.{name}"), "a string")),
     };
     if let Some(effort) = text("effort")? {
         draft.reasoning.effort = Some(effort);

@@ -109,17 +109,17 @@ impl ChatStream {
                 self.open(response.as_ref(), out);
             }
             Kind::TextDelta => {
-                if let Some(delta) = event.read::<Delta<'_>>() {
+                if let Some(delta) = Delta::of(event) {
                     self.text(delta.output_index, delta.delta.get(), out);
                 }
             }
             Kind::RefusalDelta => {
-                if let Some(delta) = event.read::<Delta<'_>>() {
+                if let Some(delta) = Delta::of(event) {
                     self.refusal(delta.output_index, delta.delta.get(), out);
                 }
             }
             Kind::ReasoningDelta => {
-                if let Some(delta) = event.read::<Delta<'_>>() {
+                if let Some(delta) = Delta::of(event) {
                     self.reasoning(delta.delta.get(), out);
                 }
             }
@@ -130,7 +130,7 @@ impl ChatStream {
                 }
             }
             Kind::ArgumentsDelta => {
-                if let Some(delta) = event.read::<Delta<'_>>() {
+                if let Some(delta) = Delta::of(event) {
                     let at = self.call(&delta.item_id, delta.output_index);
                     if let Some(call) = self.calls.get_mut(at).filter(|call| !call.done) {
                         call.argument.push_str(delta.delta.escaped().unwrap_or_default());

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::codex::content::{self, Voice};
-use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Refused, Slot};
+use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Place, Refused, Slot};
 use crate::codex::fields::{self, Refusals};
 use crate::json::{Object, Raw, Writer};
 use crate::responses::request::{carry_tier, includes_usage, optional_string, shared_field};
@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
                 .and_then(Object::of)
                 .ok_or_else(|| Refused::missing(param))?;
             if schema.string("name").is_none() {
-                return Err(Refused::missing(&format!("{param}.name")));
+                return Err(Refused::missing(Place::Member(&Place::Root(param), "name")));
             }
             for (name, value) in schema.iter() {
                 format.raw(name, value.get());
@@ -222,9 +222,10 @@ impl<'a> Reader<'a> {
         let mut guidance = None;
         let mut legacy = Vec::new();
         for (index, raw) in list.into_iter().enumerate() {
-            let path = format!("messages[{index}]");
+            let root = Place::Root("messages");
+            let path = Place::Index(&root, index);
             let Some(message) = Object::of(raw) else {
-                return Err(Refused::kind(&path, "a message object"));
+                return Err(Refused::kind(path, "a message object"));
             };
             if message.some("name").is_some()
                 && message.string("role").as_deref() != Some("function")
@@ -233,15 +234,16 @@ impl<'a> Reader<'a> {
             }
             match message.string("role").as_deref() {
                 Some("system" | "developer") => {
-                    if let Some(item) = self.guidance(&message, &path)? {
+                    if let Some(item) = self.guidance(&message, path)? {
                         guidance = Some(item);
                     }
                 }
-                Some("user") => self.said(&message, Kind::User, Voice::Input, &path)?,
-                Some("assistant") => self.assistant(&message, &mut legacy, &path, index)?,
+                Some("user") => self.said(&message, Kind::User, Voice::Input, path)?,
+                Some("assistant") => self.assistant(&message, &mut legacy, path, index)?,
                 Some("tool") => {
                     let id = message.string("tool_call_id").filter(|id| !id.is_empty());
-                    let id = id.ok_or_else(|| Refused::missing(&format!("{path}.tool_call_id")))?;
+                    let id =
+                        id.ok_or_else(|| Refused::missing(Place::Member(&path, "tool_call_id")))?;
                     self.output(id, message.get("content"));
                 }
                 Some("function") => {
@@ -258,7 +260,7 @@ impl<'a> Reader<'a> {
                     );
                     return Err(Refused::new(format!("{path}.role"), words));
                 }
-                None => return Err(Refused::missing(&format!("{path}.role"))),
+                None => return Err(Refused::missing(Place::Member(&path, "role"))),
             }
         }
         if self.draft.items.is_empty()
@@ -282,10 +284,10 @@ impl<'a> Reader<'a> {
     fn guidance(
         &mut self,
         message: &Object<'a>,
-        path: &str,
+        path: Place<'_>,
     ) -> Result<Option<(usize, Item<'a>)>, Refused> {
         let Some(value) = message.some("content") else { return Ok(None) };
-        let parts = content::parts(value, Voice::Input, &format!("{path}.content"))?;
+        let parts = content::parts(value, Voice::Input, Place::Member(&path, "content"))?;
         if parts == "[]" {
             return Ok(None);
         }
@@ -304,10 +306,10 @@ impl<'a> Reader<'a> {
         message: &Object<'a>,
         kind: Kind<'a>,
         voice: Voice,
-        path: &str,
+        path: Place<'_>,
     ) -> Result<(), Refused> {
         let Some(value) = message.some("content") else { return Ok(()) };
-        let parts = content::parts(value, voice, &format!("{path}.content"))?;
+        let parts = content::parts(value, voice, Place::Member(&path, "content"))?;
         if parts != "[]" {
             let role = if voice == Voice::Assistant { "assistant" } else { "user" };
             self.draft.items.push(said(role, kind, &parts));
@@ -319,7 +321,7 @@ impl<'a> Reader<'a> {
         &mut self,
         message: &Object<'a>,
         legacy: &mut Vec<(Cow<'a, str>, String)>,
-        path: &str,
+        path: Place<'_>,
         index: usize,
     ) -> Result<(), Refused> {
         if message.some("audio").is_some() {
@@ -341,38 +343,37 @@ impl<'a> Reader<'a> {
             self.draft.items.push(said("assistant", Kind::Assistant, &part));
         }
         if let Some(calls) = message.some("tool_calls") {
-            let param = format!("{path}.tool_calls");
-            let calls =
-                calls.list().ok_or_else(|| Refused::kind(&param, "a list of tool calls"))?;
+            let param = Place::Member(&path, "tool_calls");
+            let calls = calls.list().ok_or_else(|| Refused::kind(param, "a list of tool calls"))?;
             for (at, call) in calls.into_iter().enumerate() {
-                self.call(call, &format!("{param}[{at}]"))?;
+                self.call(call, Place::Index(&param, at))?;
             }
         }
         if let Some(call) = message.some("function_call").and_then(Object::of) {
             let id = format!("call_{index}");
             let name = call
                 .string("name")
-                .ok_or_else(|| Refused::missing(&format!("{path}.function_call.name")))?;
+                .ok_or_else(|| Refused::missing(Place::Member(&path, "function_call.name")))?;
             self.draft.items.push(called(id.clone().into(), false, &name, call.some("arguments")));
             legacy.push((name, id));
         }
         Ok(())
     }
 
-    fn call(&mut self, raw: Raw<'a>, path: &str) -> Result<(), Refused> {
+    fn call(&mut self, raw: Raw<'a>, path: Place<'_>) -> Result<(), Refused> {
         let call = Object::of(raw).ok_or_else(|| Refused::kind(path, "a tool call"))?;
         let id = call
             .string("id")
             .filter(|id| !id.is_empty())
-            .ok_or_else(|| Refused::missing(&format!("{path}.id")))?;
+            .ok_or_else(|| Refused::missing(Place::Member(&path, "id")))?;
         let custom = call.string("type").as_deref() == Some("custom");
         let (member, argument) =
             if custom { ("custom", "input") } else { ("function", "arguments") };
         let inner = call.some(member).and_then(Object::of);
-        let inner = inner.ok_or_else(|| Refused::missing(&format!("{path}.{member}")))?;
+        let inner = inner.ok_or_else(|| Refused::missing(format!("{path}.{member}")))?;
         let name = inner
             .string("name")
-            .ok_or_else(|| Refused::missing(&format!("{path}.{member}.name")))?;
+            .ok_or_else(|| Refused::missing(format!("{path}.{member}.name")))?;
         if custom {
             self.custom_calls.insert(id.clone());
         }
