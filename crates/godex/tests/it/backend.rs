@@ -51,11 +51,6 @@ impl Backend {
         self.turns.recv().await.unwrap()
     }
 
-    /// How many requests wait to be answered.
-    pub(crate) fn waiting(&self) -> usize {
-        self.turns.len()
-    }
-
     /// Answers everything that comes with the same bytes, then hangs up.
     pub(crate) fn always(&mut self, answer: impl Into<Vec<u8>>) {
         let answer = answer.into();
@@ -96,11 +91,6 @@ impl Turn {
     /// Answers with a JSON document.
     pub(crate) async fn json(self, status: &str, body: &Value) {
         self.answer(whole(status, "application/json", &body.to_string())).await;
-    }
-
-    /// Resets the connection.
-    pub(crate) fn reset(self) {
-        self.socket.set_zero_linger().unwrap();
     }
 
     /// Waits until the proxy hangs up.
@@ -194,29 +184,26 @@ const MODELS: &str = r#"{"models":[{"slug":"gpt-5.5","visibility":"list","priori
 
 /// Reads one request; those for the list of models are answered here.
 async fn connection(mut socket: TcpStream, turns: mpsc::UnboundedSender<Turn>) {
-    let mut seen = Vec::new();
-    loop {
-        let Some((head, text)) = request(&mut socket, &mut seen).await else { return };
-        if head.starts_with("GET ") {
-            let answer = whole("200 OK", "application/json", MODELS);
-            let _ = socket.write_all(&answer).await;
-            return;
-        }
+    let Some((head, text)) = request(&mut socket).await else { return };
+    if head.starts_with("GET ") {
+        let answer = whole("200 OK", "application/json", MODELS);
+        let _ = socket.write_all(&answer).await;
+    } else {
         let _ = turns.send(Turn { head, text, socket });
-        return;
     }
 }
 
-async fn request(socket: &mut TcpStream, seen: &mut Vec<u8>) -> Option<(String, String)> {
+async fn request(socket: &mut TcpStream) -> Option<(String, String)> {
+    let mut seen = Vec::new();
     loop {
-        let text = String::from_utf8_lossy(seen);
+        let text = String::from_utf8_lossy(&seen);
         if let Some((head, body)) = text.split_once("\r\n\r\n") {
             let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
             if body.len() >= length.map_or(0, |it| it.parse().unwrap()) {
                 return Some((head.to_owned(), body.to_owned()));
             }
         }
-        if socket.read_buf(seen).await.ok()? == 0 {
+        if socket.read_buf(&mut seen).await.ok()? == 0 {
             return None;
         }
     }

@@ -57,7 +57,7 @@ impl Call {
     }
 
     /// As the Codex CLI says who it is.
-    pub(crate) fn from_codex(self) -> Self {
+    pub(crate) fn by_codex(self) -> Self {
         self.header("originator", "codex_exec").header("user-agent", "codex_exec/0.169.0 (x)")
     }
 

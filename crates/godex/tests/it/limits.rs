@@ -24,7 +24,9 @@ fn of_thirty_requests_at_once_exactly_the_burst_passes() {
         let (passed, refused): (Vec<&Reply>, Vec<&Reply>) =
             replies.iter().partition(|it| it.status == 200);
         assert_eq!((passed.len(), refused.len()), (10, 20));
-        refused.iter().for_each(|it| over(it));
+        for reply in &refused {
+            over(reply);
+        }
         assert_eq!(stage.sent().len(), 10);
         // A wait of that length is not for an SDK to sleep through.
         assert_eq!(refused[0].header("x-should-retry"), "false");

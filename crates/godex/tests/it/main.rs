@@ -1,6 +1,10 @@
 //! The program as its users meet it: one binary of tests, a module for each subject.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says so"
+)]
 
 mod backend;
 mod cancel;

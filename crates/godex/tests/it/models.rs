@@ -71,8 +71,8 @@ fn without_the_accounts_list_the_bundled_one_is_shown_and_names_go_upstream() {
         let reply = proxy.responses(&json!({"model": "gpt-4o", "input": "hi"})).await;
         let (status, _, code) = reply.error();
         assert_eq!((status, code.as_str()), (404, "model_not_found"));
-        let last = mock.requests().pop().unwrap();
-        assert_eq!(last.body.json()["model"], "gpt-4o");
+        let sent = mock.requests().pop().unwrap();
+        assert_eq!(sent.body.json()["model"], "gpt-4o");
 
         // The default always works: the backend does not serve it, another stands in.
         let reply = proxy.responses(&json!({"input": "hi"})).await;

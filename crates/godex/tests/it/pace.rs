@@ -99,7 +99,7 @@ fn the_codex_cli_gets_the_state_again_as_a_sign_of_life() {
     play(async {
         let mut stage = Stage::on_backend(&["--heartbeat=50ms"]).await;
         let [call, _] = streams();
-        let (mut stream, turn) = begun(&mut stage, call.from_codex()).await;
+        let (mut stream, turn) = begun(&mut stage, call.by_codex()).await;
         while stream.until(FIRST).await.matches("event: response.in_progress").count() < 3 {
             stream.piece().await.unwrap();
         }

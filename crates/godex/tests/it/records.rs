@@ -102,8 +102,9 @@ fn many_requests_at_once_leave_a_whole_record_each() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
         let (one, other) = (streamed(question("hi")), asked("hi"));
-        let call =
-            |index: u32| if index % 2 == 0 { Call::responses(&one) } else { Call::chat(&other) };
+        let call = |index: u32| {
+            if index.is_multiple_of(2) { Call::responses(&one) } else { Call::chat(&other) }
+        };
         let replies = together((0..60).map(|index| stage.proxy.send(call(index)))).await;
         for reply in &replies {
             assert_eq!(record(&stage, reply)["status"], 200);

@@ -44,7 +44,7 @@ fn events_pass_byte_for_byte_but_for_those_that_carry_the_response() {
     play(async {
         let mut stage = Stage::on_backend(&[]).await;
         for name in WELL {
-            let call = Call::responses(&streamed(question("hi"))).from_codex();
+            let call = Call::responses(&streamed(question("hi"))).by_codex();
             let reply = replay(&mut stage, name, call).await;
             assert_eq!((reply.status, reply.whole), (200, true), "{name}: {}", reply.body);
             let sent = String::from_utf8(fixture(name)).unwrap();
@@ -71,7 +71,7 @@ fn what_carries_the_response_differs_in_the_documented_fields_alone() {
         for name in WELL {
             let body =
                 with(streamed(question("hi")), json!({"model": "mine", "prompt_cache_key": "k"}));
-            let reply = replay(&mut stage, name, Call::responses(&body).from_codex()).await;
+            let reply = replay(&mut stage, name, Call::responses(&body).by_codex()).await;
             let sent = events(&String::from_utf8(fixture(name)).unwrap());
             for (sent, got) in sent.iter().zip(reply.events()).filter(|(it, _)| has_response(it)) {
                 let (sent, got) = (sent.json(), got.json());
@@ -151,7 +151,7 @@ fn the_codex_cli_gets_the_backends_own_events_too() {
     play(async {
         let mut stage = Stage::on_backend(&[]).await;
         let call = Call::responses(&streamed(question("hi")));
-        let reply = replay(&mut stage, "unknown_events", call.clone().from_codex()).await;
+        let reply = replay(&mut stage, "unknown_events", call.clone().by_codex()).await;
         assert!(reply.kinds().iter().any(|it| it == "codex.rate_limits"), "{:?}", reply.kinds());
         let reply = replay(&mut stage, "unknown_events", call).await;
         assert!(!reply.body.contains("codex."), "{:?}", reply.kinds());
@@ -163,20 +163,15 @@ fn any_framing_of_the_backend_is_understood() {
     play(async {
         let mut stage = Stage::on_backend(&[]).await;
         let hello = [opening(), closing()].concat();
-        let data = |text: &str| {
-            text.split("\n\n").filter(|it| !it.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-        };
-        let only_data: String = data(&hello)
-            .iter()
-            .map(|frame| format!("{}\n\n", frame.split_once('\n').unwrap().1))
-            .collect();
+        let nameless: String =
+            hello.split_inclusive('\n').filter(|line| !line.starts_with("event:")).collect();
         for stream in [
             hello.replace('\n', "\r\n"),
             hello.replace('\n', "\r"),
             format!("\u{feff}{hello}"),
             hello.replace("\n\n", "\n\n: comment\n\nid: 7\nretry: 10\n\n"),
             hello.replace("data: ", "data:"),
-            only_data,
+            nameless,
             hello.trim_end().to_owned(),
         ] {
             for call in [question("hi"), streamed(question("hi"))] {

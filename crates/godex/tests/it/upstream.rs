@@ -199,7 +199,7 @@ fn the_headers_of_the_codex_cli_pass_both_ways() {
                 {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]},
             ],
         });
-        let mut call = Call::responses(&body).from_codex().header("session-id", session);
+        let mut call = Call::responses(&body).by_codex().header("session-id", session);
         for name in lite {
             call = call.header(name, "true");
         }
