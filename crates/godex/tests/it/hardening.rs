@@ -3,52 +3,91 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
-use crate::backend::hello;
+use crate::backend::{closing, hello, opening, whole};
 use crate::client::Call;
 use crate::program::Home;
 use crate::stage::{Proxy, Stage, asked, play, question, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A backend that answers questions, and begins its list of models but never ends it.
-async fn listless(list: &'static str) -> String {
+/// A backend that plays the same part on every connection.
+async fn backend<P>(part: impl Fn(TcpStream) -> P + Send + 'static) -> String
+where
+    P: Future<Output = ()> + Send + 'static,
+{
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/codex", listener.local_addr().unwrap());
     spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            spawn(answer(socket, list));
+            spawn(part(socket));
         }
     });
     base_url
 }
 
-async fn answer(mut socket: TcpStream, list: &str) {
+/// Reads one request; its method, or nothing when the proxy hangs up.
+async fn request(socket: &mut TcpStream) -> Option<String> {
     let mut seen = Vec::new();
-    while !seen.windows(4).any(|it| it == b"\r\n\r\n") {
-        socket.read_buf(&mut seen).await.unwrap();
+    loop {
+        let text = String::from_utf8_lossy(&seen);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            if body.len() >= length.map_or(0, |it| it.parse().unwrap()) {
+                return Some(head.split(' ').next().unwrap().to_owned());
+            }
+        }
+        if socket.read_buf(&mut seen).await.ok()? == 0 {
+            return None;
+        }
     }
-    let asks_for_list = seen.starts_with(b"GET ");
-    let text = if asks_for_list { list.as_bytes().to_owned() } else { hello() };
-    socket.write_all(&text).await.unwrap();
-    if !asks_for_list {
-        socket.shutdown().await.unwrap();
+}
+
+/// Answers questions, and begins its list of models but never ends it.
+async fn listless(mut socket: TcpStream, list: &str) {
+    if request(&mut socket).await.unwrap() == "GET" {
+        socket.write_all(list.as_bytes()).await.unwrap();
+        let mut hung_up = [0];
+        let _ = socket.read(&mut hung_up).await;
+    } else {
+        socket.write_all(&hello()).await.unwrap();
     }
-    // Whatever is still sent is taken until the proxy hangs up.
-    while socket.read_buf(&mut seen).await.is_ok_and(|read| read > 0) {}
+}
+
+/// Answers any number of questions, and ends the body of an answer only when `end` allows it.
+async fn late_end(mut socket: TcpStream, end: Arc<Semaphore>, used: Arc<AtomicUsize>) {
+    let mut first = true;
+    while let Some(method) = request(&mut socket).await {
+        if method == "GET" {
+            let list = whole("200 OK", "application/json", "{\"models\":[]}");
+            return socket.write_all(&list).await.unwrap();
+        }
+        used.fetch_add(usize::from(std::mem::take(&mut first)), Ordering::Relaxed);
+        let events = [opening(), closing()].concat();
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        let answer = format!("{head}{:x}\r\n{events}\r\n", events.len());
+        socket.write_all(answer.as_bytes()).await.unwrap();
+        end.acquire().await.unwrap().forget();
+        // A proxy that did not wait for it has hung up.
+        let _ = socket.write_all(b"0\r\n\r\n").await;
+    }
 }
 
 #[test]
 fn a_list_of_models_that_never_comes_holds_up_the_start_once_and_no_shutdown() {
     async fn check(list: &'static str) {
         let home = Home::logged_in();
-        let proxy = Proxy::start(&home, &listless(list).await, &[], &[]).await;
+        let base_url = backend(move |socket| listless(socket, list)).await;
+        let proxy = Proxy::start(&home, &base_url, &[], &[]).await;
         let unnamed = json!({ "input": "hi" });
         let answered = timeout(8 * SECOND, proxy.responses(&unnamed)).await;
         assert_eq!(answered.unwrap().status, 200);
@@ -69,38 +108,39 @@ fn a_list_of_models_that_never_comes_holds_up_the_start_once_and_no_shutdown() {
 #[test]
 fn requests_one_after_another_share_a_connection_to_the_backend() {
     play(async {
-        let stage = Stage::on_mock(&[]).await;
-        // The list of models has come, so that its connection is free again.
-        stage.proxy.get("/v1/models").await.fine();
-        for stream in [false, true, true, false, true, false] {
+        let (end, used) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+        let part = (Arc::clone(&end), Arc::clone(&used));
+        let part = move |socket| late_end(socket, Arc::clone(&part.0), Arc::clone(&part.1));
+        let home = Home::logged_in();
+        let proxy = Proxy::start(&home, &backend(part).await, &[], &[]).await;
+        for stream in [false, true, false, true] {
             let more = json!({ "stream": stream });
-            let reply = stage.proxy.responses(&with(question("hi"), more.clone())).await;
-            assert_eq!(reply.status, 200);
-            let reply = stage.proxy.chat(&with(asked("hi"), more)).await;
-            assert_eq!(reply.status, 200);
+            for call in [
+                Call::responses(&with(question("hi"), more.clone())),
+                Call::chat(&with(asked("hi"), more.clone())),
+            ] {
+                assert_eq!(proxy.send(call).await.status, 200);
+                end.add_permits(1);
+            }
         }
-        let connections: Vec<u64> = stage.sent().iter().map(|it| it.connection).collect();
-        assert_eq!(connections, [connections[0]; 12]);
+        // A request that comes before the end was read may open another.
+        let used = used.load(Ordering::Relaxed);
+        assert!(used <= 4, "{used} connections for 8 requests");
     });
 }
 
 #[test]
 fn the_usage_log_is_set_aside_by_size_and_only_so_many_are_kept() {
     play(async {
-        let limits = ["--stats-max-bytes=1KiB", "--stats-max-backups=2"];
-        let mut stage = Stage::on_mock(&limits).await;
+        let stage = Stage::on_mock(&["--stats-max-bytes=1KiB", "--stats-max-backups=2"]).await;
         for _ in 0..20 {
             stage.proxy.responses(&question("hi")).await.fine();
         }
-        stage.restart(&limits).await;
-        let log = stage.home.path().join(".codex/proxy-usage.jsonl");
+        let Stage { home, backend: _backend, proxy } = stage;
+        proxy.signal("TERM");
+        assert!(proxy.end().await.success());
+        let log = home.path().join(".codex/proxy-usage.jsonl");
         let file = |number: u32| PathBuf::from(format!("{}.{number}", log.display()));
-        // The restart was a kill: the next one is in good order, and tidies up.
-        for _ in 0..4 {
-            stage.proxy.responses(&question("hi")).await.fine();
-        }
-        stage.proxy.signal("TERM");
-        assert!(stage.proxy.end().await.success());
         for path in [&log, &file(1), &file(2)] {
             let text = fs::read_to_string(path).unwrap();
             // While the checkpoint moves, the log waits a little for its turn.
@@ -110,7 +150,7 @@ fn the_usage_log_is_set_aside_by_size_and_only_so_many_are_kept() {
         assert!(!file(3).exists());
         let kept = |path: PathBuf| fs::read_to_string(path).unwrap().lines().count();
         let kept = kept(log.clone()) + kept(file(1)) + kept(file(2));
-        let shown = stage.home.run(&["proxy", "usage", "list", "--json"], &[]);
+        let shown = home.run(&["proxy", "usage", "list", "--json"], &[]);
         assert_eq!(shown.code, Some(0), "{}", shown.stderr);
         let shown: serde_json::Value = serde_json::from_str(&shown.stdout).unwrap();
         assert_eq!(shown["total"]["requests"], kept, "{shown}");
