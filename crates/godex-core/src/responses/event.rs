@@ -161,6 +161,11 @@ impl<'a> Event<'a> {
         Some(Self { kind, text })
     }
 
+    /// Whether the text is all there: the last event of a stream that was cut may not be.
+    pub fn is_whole(&self) -> bool {
+        Raw::parse(self.text).is_ok()
+    }
+
     /// The fields of the event's text that a reader asks for; `None` when it is broken.
     pub fn read<T: Deserialize<'a>>(&self) -> Option<T> {
         serde_json::from_str(self.text).ok()

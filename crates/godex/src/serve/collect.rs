@@ -59,6 +59,9 @@ pub(super) async fn collect(
 /// Takes one frame; the whole answer if it was the last.
 fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
     let Some(event) = Event::of(frame) else { return Ok(None) };
+    if event.kind.is_terminal() && !event.is_whole() {
+        return Err(Fault::Broken(Break::Cut));
+    }
     watch.see(&event);
     match &watch.tap.end {
         None => Ok(None),

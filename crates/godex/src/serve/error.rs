@@ -53,7 +53,7 @@ pub(super) enum ApiError {
     /// The key's rate or quota.
     Denied(Box<Denied>),
     /// The backend or our login.
-    Problem(Problem),
+    Problem(Box<Problem>),
     /// The proxy is ending.
     Draining,
     /// A bug of ours.
@@ -74,13 +74,13 @@ impl From<Malformed> for ApiError {
 
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
-        Self::Problem(problem)
+        Self::Problem(Box::new(problem))
     }
 }
 
 impl From<Fault> for ApiError {
     fn from(fault: Fault) -> Self {
-        Self::Problem(Problem::from(fault))
+        Self::Problem(Box::new(Problem::from(fault)))
     }
 }
 
@@ -152,11 +152,7 @@ impl ApiError {
                     format!("This API key may not use the model `{}`.", printable(model)))
             },
             Self::Denied(denied) => denied_look(denied),
-            Self::Problem(Problem::Fault(fault, _)) => fault_look(fault),
-            Self::Problem(Problem::Login(error)) => Look {
-                retry: Some(false),
-                ..look(502, SERVER, "upstream_auth", login_words(error))
-            },
+            Self::Problem(problem) => problem_look(problem),
             Self::Draining => Look {
                 wait: Some(Duration::from_secs(1)),
                 ..look(503, "service_unavailable_error", "shutting_down", "The proxy is shutting down.")
@@ -183,7 +179,11 @@ impl ApiError {
             Self::Denied(denied) => {
                 headers::describe(denied.state(), limits::wall(), answer_headers);
             }
-            Self::Problem(Problem::Fault(_, told)) => passed::downstream(told, answer_headers),
+            Self::Problem(problem) => {
+                if let Problem::Fault(_, told) = problem.as_ref() {
+                    passed::downstream(told, answer_headers);
+                }
+            }
             // What is left of the body may never come.
             Self::TooSlow | Self::ClientGone | Self::Draining => {
                 answer_headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -195,7 +195,6 @@ impl ApiError {
             | Self::NoRoute(_)
             | Self::NoModel(_)
             | Self::ModelNotAllowed(_)
-            | Self::Problem(Problem::Login(_))
             | Self::Panic => {}
         }
         response
@@ -232,6 +231,15 @@ fn optional(writer: &mut Writer, name: &str, value: Option<&str>) {
     match value {
         Some(value) => writer.string(name, value),
         None => writer.raw(name, "null"),
+    }
+}
+
+fn problem_look(problem: &Problem) -> Look {
+    match problem {
+        Problem::Fault(fault, _) => fault_look(fault),
+        Problem::Login(error) => {
+            Look { retry: Some(false), ..look(502, SERVER, "upstream_auth", login_words(error)) }
+        }
     }
 }
 

@@ -196,7 +196,13 @@ impl Exchange {
     ) -> Response<AnswerBody> {
         let extra = std::mem::take(&mut self.extra);
         let outcome = match prepared {
-            Ok(prepared) => self.send(prepared).await,
+            Ok(prepared) => {
+                let app = Arc::clone(&self.app);
+                tokio::select! {
+                    outcome = self.send(prepared) => outcome,
+                    () = app.cut_off() => Err(ApiError::Draining),
+                }
+            }
             Err(error) => {
                 self.entry.finish(error.look().status);
                 Err(error)

@@ -85,7 +85,10 @@ pub(crate) async fn run(
     } else {
         restore_later(&app, &tasks);
     }
-    tasks.spawn(Arc::clone(&app.keys).watch(stop.clone()));
+    let memory = Arc::clone(&app);
+    // A key that was revoked leaves nothing of its sessions behind.
+    let forget = move |keys: &Keys| memory.memory().forget_unless(|id| keys.knows(id));
+    tasks.spawn(Arc::clone(&app.keys).watch(stop.clone(), forget));
     let keeping = tasks.spawn(Arc::clone(&ledger).run(ledger_stop.clone()));
 
     listener.set_nonblocking(true)?;

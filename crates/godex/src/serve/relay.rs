@@ -209,7 +209,7 @@ impl Relay {
     fn end_of_stream(&mut self) {
         let State::Flowing(opened) = &mut self.state else { return };
         if let Ok(Some(frame)) = opened.decoder.finish()
-            && Event::of(&frame).is_some_and(|event| event.kind.is_terminal() && is_whole(&event))
+            && Event::of(&frame).is_some_and(|event| event.kind.is_terminal() && event.is_whole())
         {
             return self.take(&frame);
         }
@@ -253,9 +253,4 @@ impl Relay {
         self.timer.as_mut().reset(next);
         Poll::Ready(())
     }
-}
-
-/// Whether the text of a last event is all there.
-fn is_whole(event: &Event<'_>) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(event.text).is_ok()
 }

@@ -11,6 +11,8 @@ use godex_core::json;
 use godex_core::session::{Limits, Memory};
 use godex_core::translate::chat_from_responses::ReasoningMode;
 
+use tokio_util::sync::CancellationToken;
+
 use crate::auth::Login;
 use crate::config::{self, Config};
 use crate::limits::{Admission, Defaults};
@@ -65,6 +67,7 @@ pub(super) struct App {
     stand_in_noted: AtomicBool,
     draining: AtomicBool,
     cutting: AtomicBool,
+    cut: CancellationToken,
 }
 
 impl App {
@@ -111,6 +114,7 @@ impl App {
             stand_in_noted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
+            cut: CancellationToken::new(),
         }))
     }
 
@@ -157,9 +161,15 @@ impl App {
     /// The drain timeout is over: running streams end now.
     pub(super) fn cut(&self) {
         self.cutting.store(true, Ordering::Release);
+        self.cut.cancel();
     }
 
-    /// Whether running streams must end now.
+    /// Resolves when the drain timeout is over.
+    pub(super) async fn cut_off(&self) {
+        self.cut.cancelled().await;
+    }
+
+    /// Whether running streams must end now. Streams ask at every step: this costs nothing.
     pub(super) fn is_cutting(&self) -> bool {
         self.cutting.load(Ordering::Acquire)
     }

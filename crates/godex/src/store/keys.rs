@@ -226,29 +226,31 @@ impl Keys {
         self.managed.load().secrets.values().any(tokens)
     }
 
-    /// Follows the file until `stop`.
-    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+    /// Follows the file until `stop`; tells of every change.
+    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken, changed: impl Fn(&Self)) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let keys = Arc::clone(&self);
             // A panic in there has been reported by the panic hook; the next look tries again.
-            let _ = tokio::task::spawn_blocking(move || keys.look()).await;
+            if tokio::task::spawn_blocking(move || keys.look()).await.unwrap_or_default() {
+                changed(&self);
+            }
         }
     }
 
-    /// Reads the file if it has changed since the last look.
-    pub(crate) fn look(&self) {
+    /// Reads the file if it has changed since the last look. Whether the keys are other ones now.
+    pub(crate) fn look(&self) -> bool {
         let mark = mark(&self.path);
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if mark == seen.mark {
             seen.looks_without = 0;
-            return;
+            return false;
         }
         if mark.is_none() {
             seen.looks_without += 1;
             if seen.looks_without < LOOKS_UNTIL_GONE {
-                return;
+                return false;
             }
         }
         *seen = Seen { mark, looks_without: 0 };
@@ -257,11 +259,13 @@ impl Keys {
                 self.managed.store(Arc::new(Managed::of(&records)));
                 let active = self.active(crate::limits::wall());
                 tracing::info!(active, "the keys have changed: {active} are active");
+                true
             }
             Err(error) => {
                 let why = std::error::Error::source(&error).map(ToString::to_string);
                 let why = why.map(|it| format!(": {it}")).unwrap_or_default();
                 tracing::error!("{error}{why}; the last good keys stay valid");
+                false
             }
         }
     }

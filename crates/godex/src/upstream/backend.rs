@@ -150,16 +150,12 @@ impl From<Fault> for Failed {
 
 /// A connection that failed, before or while the request was under way.
 fn broken(error: &hyper_util::client::legacy::Error) -> Fault {
-    match ConnectError::of(error) {
-        Some(cause) => {
-            tracing::warn!("no connection to the backend: {cause}");
-            Fault::Unreachable
-        }
-        None => {
-            tracing::warn!("the connection to the backend broke before an answer");
-            Fault::Broken(godex_core::codex::fault::Break::Cut)
-        }
+    if let Some(cause) = ConnectError::of(error) {
+        tracing::warn!("no connection to the backend: {cause}");
+        return Fault::Unreachable;
     }
+    tracing::warn!("the connection to the backend broke before an answer");
+    Fault::Broken(godex_core::codex::fault::Break::Cut)
 }
 
 async fn error_body(body: Incoming) -> Bytes {

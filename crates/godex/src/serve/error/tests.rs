@@ -19,7 +19,7 @@ fn every_error_has_its_row() {
     let refused = |status, message: &str| {
         fault(Fault::Refused(Refusal { status, message: message.to_owned(), ..Refusal::default() }))
     };
-    let login = |error| ApiError::Problem(Problem::Login(error));
+    let login = |error| ApiError::from(Problem::Login(error));
     let rows = [
         ApiError::NoKey,
         ApiError::WrongKey,
