@@ -238,7 +238,16 @@ fn problem_look(problem: &Problem) -> Look {
     match problem {
         Problem::Fault(fault, _) => fault_look(fault),
         Problem::Login(error) => {
-            Look { retry: Some(false), ..look(502, SERVER, "upstream_auth", login_words(error)) }
+            let look = look(502, SERVER, "upstream_auth", login_words(error));
+            match error {
+                auth::Error::Unavailable { retry_after } => {
+                    Look { wait: Some(*retry_after), ..look }
+                }
+                auth::Error::Missing { .. }
+                | auth::Error::Unreadable { .. }
+                | auth::Error::Malformed { .. }
+                | auth::Error::Rejected(_) => Look { retry: Some(false), ..look },
+            }
         }
     }
 }

@@ -1,0 +1,113 @@
+//! The scanner judges as `serde_json` does, and loses nothing.
+
+use proptest::prelude::*;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+use super::*;
+
+fn accepted(text: &str) -> bool {
+    Raw::parse(text).is_ok()
+}
+
+#[test]
+fn what_serde_json_accepts_is_accepted_and_nothing_else() {
+    for text in [
+        "",
+        " ",
+        "null",
+        " true ",
+        "false",
+        "nul",
+        "truex",
+        "0",
+        "-0",
+        "01",
+        "-",
+        "1.",
+        "1.5",
+        ".5",
+        "1e5",
+        "1e",
+        "1E+7",
+        "1e-",
+        "+1",
+        "\"\"",
+        "\"a",
+        "\"\\n\"",
+        "\"\\x\"",
+        "\"\\u12\"",
+        "\"\\u12g4\"",
+        "\"\\u0041\"",
+        "\"\u{1}\"",
+        "[]",
+        "[1,]",
+        "[,1]",
+        "[1 2]",
+        "[1",
+        "{}",
+        "{\"a\":1}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{\"a\" 1}",
+        "{\"a\":}",
+        "{\"a\":1]",
+        "[}",
+        "]",
+        "{\"a\":[{\"b\":[]}]}",
+        "1 2",
+        "\"é\"",
+        "\u{feff}1",
+        "[1,\n 2\t]\r",
+    ] {
+        assert_eq!(accepted(text), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{text:?}");
+    }
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i32>().prop_map(|number| Value::from(f64::from(number) / 8.0)),
+        any::<i64>().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 5, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+            prop::collection::hash_map(".*", inner, 0..5).prop_map(Value::from_iter),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn any_json_is_taken_apart_and_put_together(value in json(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        let raw = Raw::parse(&text).unwrap();
+        if let Value::Array(list) = &value {
+            let parts: Vec<Value> = raw.list().unwrap().iter().map(|it| serde_json::from_str(it.get()).unwrap()).collect();
+            prop_assert_eq!(&parts, list);
+        }
+        if let Value::Object(map) = &value {
+            let object = crate::json::Object::of(raw).unwrap();
+            prop_assert_eq!(object.iter().count(), map.len());
+            for (name, part) in object.iter() {
+                prop_assert_eq!(&serde_json::from_str::<Value>(part.get()).unwrap(), &map[name]);
+            }
+        }
+        if let Value::String(string) = &value {
+            prop_assert_eq!(raw.string().unwrap(), string.as_str());
+        }
+    }
+
+    #[test]
+    fn damaged_json_is_judged_as_serde_json_does(value in json(), at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut bytes = serde_json::to_vec(&value).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if let Ok(text) = std::str::from_utf8(&bytes) {
+            prop_assert_eq!(accepted(text), serde_json::from_str::<IgnoredAny>(text).is_ok(), "{:?}", text);
+        }
+    }
+}
