@@ -321,6 +321,7 @@ fn a_stream_cut_anywhere_is_never_taken_for_a_whole_one() {
     assert!(stream.ends_with(&closing()) && points.len() > 100);
     play(async move {
         let mut stage = Stage::on_backend(&[]).await;
+        let mut answered = 0;
         for (at, way) in points.iter().flat_map(|at| [(*at, 0), (*at, 1), (*at, 2), (*at, 3)]) {
             let answer = cut(stream, at, at % 2 == 0);
             let [a, b, c, d] = four_ways("hi");
@@ -341,6 +342,7 @@ fn a_stream_cut_anywhere_is_never_taken_for_a_whole_one() {
             let complete = if way == 1 { reply.status == 200 && done } else { done };
             assert!(!complete || at + 2 >= stream.len(), "cut at {at}, way {way}: {}", reply.body);
             assert!(complete || at < stream.len(), "not cut, way {way}: {}", reply.body);
+            answered += usize::from(complete);
             match (reply.status, way) {
                 _ if complete => assert!(reply.whole),
                 (200, 1) => assert_eq!(reply.failure()["code"], "upstream_error"),
@@ -348,5 +350,9 @@ fn a_stream_cut_anywhere_is_never_taken_for_a_whole_one() {
                 _ => check(&reply, BROKEN),
             }
         }
+        let records = stage.records();
+        assert_eq!(records.len(), points.len() * 4);
+        let fine = records.iter().filter(|it| it["status"] == 200).count();
+        assert_eq!(fine, answered, "what the client did not get is not recorded as served");
     });
 }

@@ -276,3 +276,21 @@ fn answers_to_pipelined_requests_come_in_order() {
         assert_eq!(statuses, ["200", "404", "200"]);
     });
 }
+
+#[test]
+fn requests_without_an_answer_do_not_keep_the_process_after_the_drain_timeout() {
+    play(async {
+        let mut stage = Stage::on_backend(&["--drain-timeout=100ms"]).await;
+        let body = question("hi");
+        let mut sending = Box::pin(stage.proxy.responses(&body));
+        let turn = tokio::select! {
+            _ = &mut sending => panic!("nobody answers"),
+            turn = stage.backend.turn() => turn,
+        };
+        stage.proxy.signal("TERM");
+        let reply = sending.await;
+        assert_eq!(reply.error().0, 503);
+        turn.left().await;
+        assert_eq!(stage.proxy.end().await.code(), Some(0));
+    });
+}

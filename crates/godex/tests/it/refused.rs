@@ -181,10 +181,10 @@ fn a_new_refusal_is_learned_from_the_backends_words() {
 }
 
 #[test]
-fn a_refusal_of_what_was_not_sent_is_told_and_not_repeated() {
+fn a_refusal_of_what_cannot_be_left_out_is_told_and_not_repeated() {
     play(async {
         let mut stage = Stage::on_backend(&[]).await;
-        for words in ["Unsupported parameter: nothing_sent", "Unsupported parameter: a b", "No"] {
+        for words in ["Unsupported parameter: nothing_sent", "Unsupported parameter: input", "No"] {
             let question = question("hi");
             let sending = stage.proxy.responses(&question);
             let playing = async {

@@ -411,3 +411,21 @@ fn a_conversation_keeps_its_cache_key_from_chat_to_responses_and_in_follow_ups()
         assert_eq!(stage.last_cache_key(), first, "the same words on chat");
     });
 }
+
+#[test]
+fn two_users_of_one_key_share_no_instructions_although_a_header_is_the_same() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        for (name, is_header) in
+            [("x-session-id", true), ("session-id", true), ("prompt_cache_key", false)]
+        {
+            let by = |body: Value, user: &str| {
+                named("/v1/responses", with(body, json!({"user": user})), (name, is_header), name)
+            };
+            let saying = with(question("hi"), json!({"instructions": "One."}));
+            instructions(&stage, by(saying, "ann")).await;
+            assert_eq!(instructions(&stage, by(question("hi"), "ann")).await, "One.");
+            assert_eq!(instructions(&stage, by(question("hi"), "bob")).await, DEFAULT, "{name}");
+        }
+    });
+}

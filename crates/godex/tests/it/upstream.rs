@@ -74,6 +74,14 @@ fn no_field_reaches_the_backend_twice() {
                 "chat/completions",
                 r#"{"messages":[{"role":"user","content":"a"}],"foo":1,"foo":2,"store":true,"store":false}"#,
             ),
+            (
+                "chat/completions",
+                r#"{"messages":[{"role":"user","content":"a"}],"input":"b","instructions":"x","include":["reasoning.encrypted_content"]}"#,
+            ),
+            (
+                "chat/completions",
+                r#"{"messages":[{"role":"user","content":"a"}],"text":{"verbosity":"low"},"verbosity":"high","response_format":{"type":"text"}}"#,
+            ),
         ] {
             let call = Call::new(http::Method::POST, &format!("/v1/{path}"), text);
             let sending = stage.proxy.send(call);
