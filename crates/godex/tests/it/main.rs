@@ -14,6 +14,7 @@ mod client;
 mod errors;
 mod faults;
 mod hardening;
+mod items;
 mod limits;
 mod models;
 mod pace;
