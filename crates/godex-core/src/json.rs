@@ -89,9 +89,37 @@ impl<'a> Raw<'a> {
         }
     }
 
+    /// A list as its elements, the objects among them taken apart on the way; `None` when the
+    /// value is something else.
+    pub fn elements(self) -> Option<Vec<Element<'a>>> {
+        let mut scanner = Scanner::trusting(self.0);
+        scanner.list(|scanner| {
+            let start = scanner.begin();
+            let fields = scanner.is_at_object().then(|| scanner.fields()).transpose()?;
+            let raw = if fields.is_some() { scanner.since(start)? } else { scanner.value()? };
+            Ok(Element { raw, object: fields.map(Object::of_fields) })
+        })
+    }
+
     /// A list as its elements; `None` when the value is something else.
     pub fn list(self) -> Option<Vec<Self>> {
-        Scanner::trusting(self.0).elements()
+        Scanner::trusting(self.0).list(Scanner::value)
+    }
+}
+
+/// One element of a list.
+#[derive(Debug, Clone)]
+pub struct Element<'a> {
+    /// Its text.
+    pub raw: Raw<'a>,
+    /// Its fields, if it is an object.
+    pub object: Option<Object<'a>>,
+}
+
+impl<'a> Element<'a> {
+    /// One value by itself.
+    pub fn of(raw: Raw<'a>) -> Self {
+        Self { raw, object: Object::of(raw) }
     }
 }
 
@@ -215,6 +243,10 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends `text` with the escapes of a JSON string, without its quotes.
 pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
+    if scan::is_plain(text) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
     let quoted = serde_json::Value::from(text).to_string();
     let inner = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default();
     out.extend_from_slice(inner.as_bytes());
@@ -222,7 +254,7 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// `text` with the escapes of a JSON string, without its quotes.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if scan::is_plain(text) {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len() + 16);
@@ -232,7 +264,9 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 
 /// `text` as a JSON string.
 pub fn quote(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    let mut out = Vec::with_capacity(text.len() + 2);
+    write_string(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }
 
 /// Writes one object, field by field.

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::codex::fault::Fault;
-use crate::json::Object;
-use crate::responses::event::{Event, ItemEvent, ItemHead, Kind, ResponseEvent};
+use crate::responses::event::{Event, ItemEvent, ItemHead, Kind};
 use crate::responses::output::Output;
 use crate::responses::response;
 use crate::usage::Usage;
@@ -64,14 +63,14 @@ impl Tap {
                 }
             }
             Kind::Created => {
-                self.response_id =
-                    response_of(event).and_then(|it| it.string("id").map(Into::into));
+                self.response_id = event.response().and_then(|it| it.string("id").map(Into::into));
             }
             Kind::Completed => self.close(event, End::Completed),
             Kind::Incomplete => self.close(event, End::Incomplete),
             Kind::Failed => self.close(event, End::Failed(fault_of(event))),
-            Kind::Error => self.end = Some(End::Failed(fault_of(event))),
-            Kind::InProgress
+            Kind::Error if event.is_whole() => self.end = Some(End::Failed(fault_of(event))),
+            Kind::Error
+            | Kind::InProgress
             | Kind::SummaryPartAdded
             | Kind::ReasoningDelta
             | Kind::Codex
@@ -83,17 +82,14 @@ impl Tap {
     }
 
     fn close(&mut self, event: &Event<'_>, end: End) {
-        let response = response_of(event);
-        self.usage = response.as_ref().and_then(response::usage);
+        // The last event of a stream that was cut is none.
+        let Some(response) = event.response() else { return };
+        self.usage = response::usage(&response);
         if self.response_id.is_none() {
-            self.response_id = response.as_ref().and_then(|it| it.string("id").map(Into::into));
+            self.response_id = response.string("id").map(Into::into);
         }
         self.end = Some(end);
     }
-}
-
-fn response_of<'a>(event: &Event<'a>) -> Option<Object<'a>> {
-    Object::of(event.read::<ResponseEvent<'a>>()?.response)
 }
 
 fn seen_call(event: &Event<'_>) -> Option<SeenCall> {

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::draft::{Place, Refused};
-use crate::json::{self, Object, Raw, Writer};
+use crate::json::{self, Element, Object, Raw, Writer};
 
 /// Whose words they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +38,13 @@ pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<
         }
         return Ok(Cow::Owned(format!("[{}]", text_part(voice, text))));
     }
-    let Some(list) = content.list() else {
+    let Some(list) = content.elements() else {
         return Err(Refused::kind(path, "a string or a list of content parts"));
     };
     let mut changed = false;
     let mut parts = Vec::with_capacity(list.len());
-    for (index, raw) in list.iter().enumerate() {
-        match part(*raw, voice, Place::Index(&path, index))? {
+    for (index, element) in list.iter().enumerate() {
+        match part(element, voice, Place::Index(&path, index))? {
             None => changed = true,
             Some(part) => {
                 changed |= matches!(part, Cow::Owned(_));
@@ -87,30 +87,35 @@ pub fn texts(content: Raw<'_>) -> Option<Vec<&str>> {
     Some(texts)
 }
 
-fn part<'a>(raw: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Option<Cow<'a, str>>, Refused> {
+fn part<'a>(
+    element: &Element<'a>,
+    voice: Voice,
+    path: Place<'_>,
+) -> Result<Option<Cow<'a, str>>, Refused> {
+    let raw = element.raw;
     if let Some(text) = raw.escaped() {
         return Ok((!text.is_empty()).then(|| Cow::Owned(text_part(voice, text))));
     }
-    let Some(object) = Object::of(raw) else {
+    let Some(object) = &element.object else {
         return Err(Refused::kind(path, "a content part"));
     };
     let kind = object.string("type");
     match kind.as_deref() {
-        Some("text" | "input_text" | "output_text") => text(raw, &object, voice, path),
-        Some("refusal") => refusal(raw, &object, voice, path),
-        Some("image_url") => image(&object, path).map(Some),
+        Some("text" | "input_text" | "output_text") => text(raw, object, voice, path),
+        Some("refusal") => refusal(raw, object, voice, path),
+        Some("image_url") => image(object, path).map(Some),
         Some("input_image") if object.get("image_url").is_some_and(Raw::is_object) => {
-            image(&object, path).map(Some)
+            image(object, path).map(Some)
         }
-        Some("file") => file(&object, path).map(Some),
+        Some("file") => file(object, path).map(Some),
         Some("input_audio" | "audio" | "video_url" | "input_video") => Err(Refused::new(
             path.to_string(),
             format!(
                 "'{path}' cannot be carried: the Codex backend takes text, images and files only."
             ),
         )),
-        Some(_) => Ok(Some(untouched(raw, &object))),
-        None if object.get("text").is_some() => text(raw, &object, voice, path),
+        Some(_) => Ok(Some(untouched(raw, object))),
+        None if object.get("text").is_some() => text(raw, object, voice, path),
         None => Err(Refused::missing(Place::Member(&path, "type"))),
     }
 }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::draft::{Place, Refused};
-use crate::json::{self, Object, Raw, Writer};
+use crate::json::{self, Element, Object, Raw, Writer};
 
 /// The schema of a function that takes nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -54,12 +54,12 @@ impl<'a> Tools<'a> {
         if value.is_null() {
             return Ok(());
         }
-        let Some(list) = value.list() else {
+        let Some(list) = value.elements() else {
             return Err(Refused::kind(param, "a list of tools"));
         };
         self.list.reserve(list.len());
-        for (index, raw) in list.into_iter().enumerate() {
-            self.list.push(tool(raw, Place::Index(&Place::Root(param), index))?);
+        for (index, element) in list.iter().enumerate() {
+            self.list.push(tool(element, Place::Index(&Place::Root(param), index))?);
         }
         Ok(())
     }
@@ -139,14 +139,15 @@ fn choice(kind: &str, name: &str) -> String {
     format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(name))
 }
 
-fn tool<'a>(raw: Raw<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
-    let Some(object) = Object::of(raw) else {
+fn tool<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
+    let raw = element.raw;
+    let Some(object) = &element.object else {
         return Err(Refused::kind(path, "a tool"));
     };
     let kind = object.string("type");
     match kind.as_deref() {
-        Some("function") | None => function(raw, &object, path),
-        Some("custom") => custom(raw, &object, path),
+        Some("function") | None => function(raw, object, path),
+        Some("custom") => custom(raw, object, path),
         Some(kind) if kind.starts_with("web_search_preview") => {
             let mut writer = Writer::new(raw.get().len());
             writer.string("type", "web_search");

@@ -93,24 +93,43 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// One list as its elements; `None` when the text is something else.
-    pub(super) fn elements(&mut self) -> Option<Vec<Raw<'a>>> {
+    /// One valid list, its elements read by `element`; `None` when the text is something else.
+    pub(super) fn list<T>(
+        &mut self,
+        element: impl Fn(&mut Self) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
         if self.peek() != Some(b'[') {
             return None;
         }
         self.at += 1;
-        let mut elements = Vec::with_capacity(16);
+        let mut elements = Vec::with_capacity(8);
         if self.peek() == Some(b']') {
             return Some(elements);
         }
         loop {
-            elements.push(self.nested_value().ok()?);
+            elements.push(element(self).ok()?);
             let more = self.peek() == Some(b',');
             self.at += 1;
             if !more {
                 return Some(elements);
             }
         }
+    }
+
+    /// Where the next value begins.
+    pub(super) fn begin(&mut self) -> usize {
+        self.peek();
+        self.at
+    }
+
+    /// Whether the next value is an object.
+    pub(super) fn is_at_object(&self) -> bool {
+        self.byte() == Some(b'{')
+    }
+
+    /// The text read since `start`.
+    pub(super) fn since(&self, start: usize) -> Result<Raw<'a>, Fault> {
+        self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
     }
 
     /// One value of whatever kind.
@@ -124,14 +143,13 @@ impl<'a> Scanner<'a> {
     }
 
     fn value_at_depth(&mut self, depth: u32) -> Result<Raw<'a>, Fault> {
-        self.peek();
-        let start = self.at;
+        let start = self.begin();
         if self.trusting {
             self.skip();
         } else {
             self.check(depth)?;
         }
-        self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
+        self.since(start)
     }
 
     fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
@@ -378,6 +396,11 @@ impl<'a> Scanner<'a> {
         self.at += count;
         Ok(())
     }
+}
+
+/// Whether a text stands in a JSON string as it is.
+pub(super) fn is_plain(text: &str) -> bool {
+    plain_run(text.as_bytes()) == text.len()
 }
 
 /// How many bytes there are in front of the first quote, backslash or control character. Eight

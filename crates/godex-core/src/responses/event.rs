@@ -2,7 +2,9 @@
 //! reads of it. Everything else of an event stays text. Source: `docs/wire.md#stream`.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::json::{Object, Raw};
@@ -161,6 +163,11 @@ impl<'a> Event<'a> {
         Some(Self { kind, text })
     }
 
+    /// The response that the event carries; `None` when it carries none or is broken.
+    pub fn response(&self) -> Option<Object<'a>> {
+        Object::of(Object::of_text(self.text)?.get("response")?)
+    }
+
     /// Whether the text is all there: the last event of a stream that was cut may not be.
     pub fn is_whole(&self) -> bool {
         Raw::parse(self.text).is_ok()
@@ -225,12 +232,17 @@ impl<'a> Delta<'a> {
     }
 
     fn found(text: &'a str) -> Option<Self> {
-        let after = |name: &str| text.split_once(name).map(|(_, rest)| rest);
-        let rest = after("\"output_index\":")?;
+        static INDEX: LazyLock<Finder<'static>> =
+            LazyLock::new(|| Finder::new("\"output_index\":"));
+        static ID: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"item_id\":\""));
+        static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"delta\":"));
+        let after =
+            |name: &Finder<'_>| text.get(name.find(text.as_bytes())? + name.needle().len()..);
+        let rest = after(&INDEX)?;
         let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
         let output_index = rest.get(..digits)?.parse().ok()?;
-        let (item_id, _) = after("\"item_id\":\"")?.split_once('"')?;
-        let start = text.len() - after("\"delta\":")?.len();
+        let (item_id, _) = after(&ID)?.split_once('"')?;
+        let start = text.len() - after(&DELTA)?.len();
         let delta = Raw::string_at(text, start)?;
         let plain = !item_id.contains('\\');
         plain.then_some(Self { output_index, item_id: Cow::Borrowed(item_id), delta })
@@ -258,14 +270,6 @@ pub struct Done<'a> {
     /// The whole refusal, as JSON.
     #[serde(borrow, default)]
     pub refusal: Option<Raw<'a>>,
-}
-
-/// An event that carries the response.
-#[derive(Debug, Deserialize)]
-pub struct ResponseEvent<'a> {
-    /// The response so far.
-    #[serde(borrow)]
-    pub response: Raw<'a>,
 }
 
 /// The item of an item event, as far as anybody reads it.

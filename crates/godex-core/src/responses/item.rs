@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Call, Item, Kind, Place, Refused};
-use crate::json::{self, Object, Raw, Writer};
+use crate::json::{self, Element, Object, Raw, Writer};
 
 /// The longest id Codex takes, in characters.
 const LONGEST_ID: usize = 64;
@@ -29,13 +29,14 @@ pub enum Read<'a> {
 /// # Errors
 ///
 /// When it is no item or cannot be carried.
-pub fn read<'a>(raw: Raw<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+pub fn read<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+    let raw = element.raw;
     if let Some(text) = raw.escaped() {
         let part = content::text_part(Voice::Input, text);
         let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
         return Ok(Read::Item(Item { kind: Kind::User, json: json.into() }));
     }
-    let Some(object) = Object::of(raw) else {
+    let Some(object) = &element.object else {
         return Err(Refused::kind(path, "an item object"));
     };
     let kind = object.some("type").map(|kind| {
@@ -43,16 +44,16 @@ pub fn read<'a>(raw: Raw<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
     });
     let kind = kind.transpose()?;
     match kind.as_deref() {
-        Some("message") => message(raw, &object, path),
-        None if object.some("role").is_some() => message(raw, &object, path),
+        Some("message") => message(raw, object, path),
+        None if object.some("role").is_some() => message(raw, object, path),
         None => Err(Refused::missing(Place::Member(&path, "type"))),
         Some(kind @ ("function_call" | "custom_tool_call")) => {
-            call(raw, &object, kind == "custom_tool_call", path)
+            call(raw, object, kind == "custom_tool_call", path)
         }
         Some(kind @ ("function_call_output" | "custom_tool_call_output")) => {
-            output(raw, &object, kind == "custom_tool_call_output", path)
+            output(raw, object, kind == "custom_tool_call_output", path)
         }
-        Some("reasoning") => Ok(reasoning(raw, &object)),
+        Some("reasoning") => Ok(reasoning(raw, object)),
         Some(_) => Ok(Read::Item(Item { kind: Kind::Other, json: raw.get().into() })),
     }
 }
@@ -197,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check(item: &str, expected: &str) {
         let raw = Raw::parse(item).unwrap();
-        match read(raw, Place::Index(&Place::Root("input"), 0)).unwrap() {
+        match read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap() {
             Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
             Read::Empty | Read::Left(_) => panic!("left out"),
         }
@@ -206,7 +207,10 @@ mod tests {
     #[track_caller]
     fn refused(item: &str, param: &str) {
         let raw = Raw::parse(item).unwrap();
-        assert_eq!(read(raw, Place::Index(&Place::Root("input"), 0)).unwrap_err().param, param);
+        assert_eq!(
+            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap_err().param,
+            param
+        );
     }
 
     #[test]
@@ -264,7 +268,7 @@ mod tests {
     fn reasoning_that_cannot_be_replayed_is_left_out() {
         let raw = Raw::parse(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#).unwrap();
         assert!(matches!(
-            read(raw, Place::Index(&Place::Root("input"), 0)).unwrap(),
+            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap(),
             Read::Left(_)
         ));
     }

@@ -7,7 +7,7 @@ use super::item::{self, Read};
 use crate::codex::content;
 use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Place, Refused, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
-use crate::json::{self, Object, Raw};
+use crate::json::{self, Element, Object, Raw};
 
 /// Reads a request.
 ///
@@ -100,12 +100,12 @@ impl<'a> Reader<'a> {
         };
         if let Some(text) = input.escaped() {
             if !text.is_empty() {
-                self.take(item::read(input, Place::Root("input"))?, 0);
+                self.take(item::read(&Element::of(input), Place::Root("input"))?, 0);
             }
-        } else if let Some(list) = input.list() {
+        } else if let Some(list) = input.elements() {
             self.draft.items.reserve(list.len());
-            for (index, raw) in list.into_iter().enumerate() {
-                let read = item::read(raw, Place::Index(&Place::Root("input"), index))?;
+            for (index, element) in list.iter().enumerate() {
+                let read = item::read(element, Place::Index(&Place::Root("input"), index))?;
                 self.take(read, index);
             }
         } else {

@@ -2,7 +2,7 @@
 //! arguments are moved as they are written, escapes and all, between a prepared head and tail.
 
 use crate::json::{self, Object, Raw};
-use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind, ResponseEvent};
+use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
 use crate::responses::response;
 use crate::translate::completion_from_responses::{
     completion_id, created, finish_reason, usage_json,
@@ -104,8 +104,7 @@ impl ChatStream {
     pub fn push(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         match event.kind {
             Kind::Created | Kind::InProgress => {
-                let response =
-                    event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
+                let response = event.response();
                 self.open(response.as_ref(), out);
             }
             Kind::TextDelta => {
@@ -368,7 +367,7 @@ impl ChatStream {
     }
 
     fn close(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        let response = event.read::<ResponseEvent<'_>>().and_then(|it| Object::of(it.response));
+        let response = event.response();
         self.open(response.as_ref(), out);
         let nothing_said = self.texts.is_empty() && self.order.is_empty();
         let output = response

@@ -215,16 +215,16 @@ impl<'a> Reader<'a> {
     }
 
     fn messages(&mut self, messages: Raw<'a>) -> Result<(), Refused> {
-        let Some(list) = messages.list() else {
+        let Some(list) = messages.elements() else {
             return Err(Refused::kind("messages", "a list of messages"));
         };
         self.draft.items.reserve(list.len() + 4);
         let mut guidance = None;
         let mut legacy = Vec::new();
-        for (index, raw) in list.into_iter().enumerate() {
+        for (index, element) in list.into_iter().enumerate() {
             let root = Place::Root("messages");
             let path = Place::Index(&root, index);
-            let Some(message) = Object::of(raw) else {
+            let Some(message) = element.object else {
                 return Err(Refused::kind(path, "a message object"));
             };
             if message.some("name").is_some()

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use godex_core::codex::fault::{Break, Fault};
-use godex_core::json::Object;
-use godex_core::responses::event::{Event, ResponseEvent};
+use godex_core::responses::event::Event;
 use godex_core::sse::Frame;
 use godex_core::tap::End;
 use godex_core::translate::completion_from_responses::completion;
@@ -59,9 +58,6 @@ pub(super) async fn collect(
 /// Takes one frame; the whole answer if it was the last.
 fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
     let Some(event) = Event::of(frame) else { return Ok(None) };
-    if event.kind.is_terminal() && !event.is_whole() {
-        return Err(Fault::Broken(Break::Cut));
-    }
     watch.see(&event);
     match &watch.tap.end {
         None => Ok(None),
@@ -74,7 +70,7 @@ fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, 
 }
 
 fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
-    let response = Object::of(event.read::<ResponseEvent<'_>>()?.response)?;
+    let response = event.response()?;
     let status = unfinished(event.kind);
     let text = match face {
         Face::Responses(face) => {

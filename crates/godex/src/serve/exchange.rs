@@ -158,7 +158,7 @@ impl Exchange {
         let named = named.or_else(|| passed::session(head)).map(str::to_owned);
         let opening = named.unwrap_or_else(|| draft.opening());
         let missing = pairs::missing_calls(&draft.items);
-        let own: Option<Arc<str>> = draft.own_instructions().map(|text| text.as_ref().into());
+        let own = draft.own_instructions();
         let now = clock::monotonic();
 
         let mut memory = self.app.memory();
@@ -167,13 +167,16 @@ impl Exchange {
             Some(last) if opening.is_empty() => last,
             Some(_) | None => self.app.namer.conversation(session, &opening),
         };
-        if let Some(own) = &own {
-            memory.keep_instructions(key, session, own, now);
+        if let Some(own) =
+            own.as_deref().filter(|own| recalled.instructions.as_deref() != Some(own))
+        {
+            memory.keep_instructions(key, session, &own.into(), now);
         }
         memory.keep_conversation(key, session, &conversation, now);
         drop(memory);
 
-        let remembered = recalled.instructions.filter(|_| own.is_none());
+        let has_own = own.is_some();
+        let remembered = recalled.instructions.filter(|_| !has_own);
         // The Codex CLI keeps its own history; a call of its may have several outputs.
         if draft.dialect == Dialect::Codex && missing.is_empty() {
             return (remembered, conversation);

@@ -43,8 +43,9 @@ use state::App;
 
 /// A usage log whose unread part takes a moment, in bytes.
 const LARGE_LOG: u64 = 64 << 20;
-/// How long background work may still run once everything else has ended.
-const LAST_WORK: Duration = Duration::from_secs(1);
+/// How long background work may still run once everything else has ended: a renewal of the
+/// login must not be cut off, its refresh token is good for one use only.
+const LAST_WORK: Duration = Duration::from_secs(35);
 
 /// What is opened before the listener.
 pub(crate) struct Parts {

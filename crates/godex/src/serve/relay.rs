@@ -209,9 +209,12 @@ impl Relay {
     fn end_of_stream(&mut self) {
         let State::Flowing(opened) = &mut self.state else { return };
         if let Ok(Some(frame)) = opened.decoder.finish()
-            && Event::of(&frame).is_some_and(|event| event.kind.is_terminal() && event.is_whole())
+            && Event::of(&frame).is_some_and(|event| event.kind.is_terminal())
         {
-            return self.take(&frame);
+            self.take(&frame);
+        }
+        if matches!(self.state, State::Over) {
+            return;
         }
         self.break_off(Break::Cut);
     }
