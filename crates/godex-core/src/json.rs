@@ -252,6 +252,13 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(inner.as_bytes());
 }
 
+/// Splits valid JSON behind the opening quote of a string: what the string holds, escapes as
+/// written, and what follows its closing quote.
+pub fn split_string(inside: &str) -> Option<(&str, &str)> {
+    let end = scan::closing_quote(inside.as_bytes())?;
+    Some((inside.get(..end)?, inside.get(end + 1..)?))
+}
+
 /// `text` with the escapes of a JSON string, without its quotes.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if scan::is_plain(text) {

@@ -38,6 +38,9 @@ pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<
         }
         return Ok(Cow::Owned(format!("[{}]", text_part(voice, text))));
     }
+    if is_one_text(content, voice) {
+        return Ok(Cow::Borrowed(content.get()));
+    }
     let Some(list) = content.elements() else {
         return Err(Refused::kind(path, "a string or a list of content parts"));
     };
@@ -56,6 +59,19 @@ pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<
         return Ok(Cow::Borrowed(content.get()));
     }
     Ok(Cow::Owned(format!("[{}]", parts.join(","))))
+}
+
+/// Whether a content is one text part in the form that needs no change: most are.
+fn is_one_text(content: Raw<'_>, voice: Voice) -> bool {
+    let opening = match voice {
+        Voice::Input => r#"[{"type":"input_text","text":""#,
+        Voice::Assistant => r#"[{"type":"output_text","text":""#,
+    };
+    let Some((text, rest)) = content.get().strip_prefix(opening).and_then(json::split_string)
+    else {
+        return false;
+    };
+    !text.is_empty() && rest == "}]"
 }
 
 /// A text part around text that is escaped already.

@@ -111,3 +111,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_run_of_plain_bytes_ends_at_the_first_special_one_wherever_it_stands() {
+    for special in [b'"', b'\\', b'\n', 0, 0x1f] {
+        for before in 0..100 {
+            let mut text = vec![b'a'; before];
+            text.push(special);
+            text.extend([b'b', b'"', b'c']);
+            assert_eq!(plain_run(&text), before, "{special} at {before}");
+        }
+    }
+    assert_eq!(plain_run("é\u{7f}~ ".repeat(20).as_bytes()), 100);
+}
+
+#[test]
+fn a_string_ends_at_the_first_quote_that_is_not_escaped() {
+    assert_eq!(closing_quote(br#"a"b"#), Some(1));
+    assert_eq!(closing_quote(br#"a\"b\\"c""#), Some(6));
+    assert_eq!(closing_quote(br#"\\\"x""#), Some(5));
+    assert_eq!(closing_quote(br#"\"x"#), None);
+}
