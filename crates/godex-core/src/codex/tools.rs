@@ -173,7 +173,8 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<To
         return Err(Refused::missing(param));
     };
     let flat = nested.is_none() && object.get("type").is_some();
-    if flat && inner.some("parameters").is_some() {
+    let parameters = inner.some("parameters").filter(|it| !is_empty_object(*it));
+    if flat && parameters.is_some() {
         return Ok(Tool { kind: "function".into(), name: Some(name), json: raw.get().into() });
     }
     let mut writer = Writer::new(raw.get().len() + 32);
@@ -189,8 +190,14 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<To
             writer.raw(name, value.get());
         }
     }
-    writer.raw("parameters", inner.some("parameters").map_or(NO_PARAMETERS, Raw::get));
+    writer.raw("parameters", parameters.map_or(NO_PARAMETERS, Raw::get));
     Ok(Tool { kind: "function".into(), name: Some(name), json: writer.finish_text().into() })
+}
+
+/// `{}` says nothing, and Codex wants to hear that it is an object.
+fn is_empty_object(value: Raw<'_>) -> bool {
+    let inside = value.get().strip_prefix('{').and_then(|it| it.strip_suffix('}'));
+    inside.is_some_and(|inside| inside.trim().is_empty())
 }
 
 /// A custom tool; chat nests it, and nests the grammar of its format once more.
@@ -263,6 +270,10 @@ mod tests {
         check(
             r#"{"type":"web_search_preview_2025_03_11","search_context_size":"low"}"#,
             r#"{"type":"web_search","search_context_size":"low"}"#,
+        );
+        check(
+            r#"{"type":"function","name":"f","parameters":{ }}"#,
+            r#"{"type":"function","name":"f","parameters":{"type":"object","properties":{}}}"#,
         );
         check(
             r#"{"type":"function","function":{"name":"f"},"strict":true}"#,
