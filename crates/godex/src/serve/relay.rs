@@ -188,6 +188,8 @@ impl Relay {
                 self.release();
                 self.fail(&error, Some(&event));
             }
+            // A last event whose text is broken is none: what follows tells how the stream ends.
+            None if event.kind.is_terminal() => {}
             end => {
                 let over = end.is_some();
                 self.face.show(frame, &event, &self.watch.tap, &mut self.out);
