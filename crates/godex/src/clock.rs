@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+use jiff::Timestamp;
+
 /// Monotonic now, for limits, timeouts and durations.
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub(crate) fn monotonic() -> Instant {
@@ -12,6 +14,11 @@ pub(crate) fn monotonic() -> Instant {
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
 pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
+}
+
+/// Wall clock now, as records, limits and reports have it.
+pub(crate) fn timestamp() -> Timestamp {
+    Timestamp::try_from(wall()).unwrap_or_default()
 }
 
 /// Wall clock now in whole seconds since the Unix epoch.

@@ -43,13 +43,8 @@ pub(crate) struct Now {
 impl Now {
     /// This moment.
     pub(crate) fn read() -> Self {
-        Self { monotonic: clock::monotonic(), wall: wall() }
+        Self { monotonic: clock::monotonic(), wall: clock::timestamp() }
     }
-}
-
-/// Wall clock now, as records and windows have it.
-pub(crate) fn wall() -> Timestamp {
-    Timestamp::try_from(clock::wall()).unwrap_or_default()
 }
 
 /// The limits of keys that have none of their own.

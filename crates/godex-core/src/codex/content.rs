@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::draft::{Place, Refused};
+use super::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
 
 /// Whose words they are.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::draft::Refused;
+use super::refused::Refused;
 use crate::json::{Object, Writer};
 
 /// Parameters refused by the live backend, or so close to those that sending them is a risk.

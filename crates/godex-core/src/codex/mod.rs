@@ -7,4 +7,5 @@ pub mod fault;
 pub mod fields;
 pub mod outgoing;
 pub mod pairs;
+pub mod refused;
 pub mod tools;

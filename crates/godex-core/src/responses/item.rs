@@ -4,7 +4,8 @@
 use std::borrow::Cow;
 
 use crate::codex::content::{self, Voice};
-use crate::codex::draft::{Call, Item, Kind, Place, Refused};
+use crate::codex::draft::{Call, Item, Kind};
+use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
 
 /// The longest id Codex takes, in characters.

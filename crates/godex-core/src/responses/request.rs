@@ -5,8 +5,9 @@ use std::borrow::Cow;
 
 use super::item::{self, Read};
 use crate::codex::content;
-use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Place, Refused, Slot};
+use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
+use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw};
 
 /// Reads a request.

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use crate::codex::content::{self, Voice};
-use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Place, Refused, Slot};
+use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Slot};
 use crate::codex::fields::{self, Refusals};
+use crate::codex::refused::{Place, Refused};
 use crate::json::{Object, Raw, Writer};
 use crate::responses::request::{carry_tier, includes_usage, optional_string, shared_field};
 

@@ -59,7 +59,7 @@ impl Reason {
 }
 
 pub(super) fn now() -> Timestamp {
-    Timestamp::try_from(clock::wall()).unwrap_or_default()
+    clock::timestamp()
 }
 
 /// Brings a token that settles `reason`, from the file or from the endpoint.

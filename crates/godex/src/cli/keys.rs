@@ -18,7 +18,6 @@ use self::args::{Add, Change, Command, Named, Rotate, Update};
 use super::report::{Exit, Failure};
 use super::talk::{Talk, pretty};
 use crate::clock;
-use crate::limits::wall;
 use crate::store::keys::record::{Previous, Record, Records, Unclear};
 use crate::store::keys::{self as store};
 
@@ -33,7 +32,7 @@ const LONGEST: u64 = 4096;
 ///
 /// When the key file refuses, a name stands for no key, or the output cannot be written.
 pub(super) fn run(args: Args, path: &Path, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    let now = wall();
+    let now = clock::timestamp();
     match args.command {
         Command::Add(args) => add(*args, path, now, talk),
         Command::List { json } => list(json, path, now, talk),

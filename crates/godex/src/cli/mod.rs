@@ -1,13 +1,13 @@
 //! The commands: their arguments, their text and their exit codes.
 //!
-//! - [`command_line`]: arguments become a command, or a refusal that says how to write it right.
-//! - [`report`]: exit codes and the form of a failure.
-//! - [`listener`] and [`signals`]: how a serving command begins and ends.
-//! - [`proxy`]: `godex proxy`, from settings to a bound listener, and the folder of its
+//! - `command_line`: arguments become a command, or a refusal that says how to write it right.
+//! - `report`: exit codes and the form of a failure.
+//! - `listener` and `signals`: how a serving command begins and ends.
+//! - `proxy`: `godex proxy`, from settings to a bound listener, and the folder of its
 //!   subcommands.
-//! - [`keys`] and [`usage`]: `godex proxy keys` and `godex proxy usage`.
-//! - [`talk`] and [`table`]: where their text goes, and what a list looks like.
-//! - [`mock`]: `godex mock`, the simulator alone.
+//! - `keys` and `usage`: `godex proxy keys` and `godex proxy usage`.
+//! - `talk` and `table`: where their text goes, and what a list looks like.
+//! - `mock`: `godex mock`, the simulator alone.
 
 mod command_line;
 mod keys;

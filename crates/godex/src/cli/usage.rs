@@ -22,7 +22,6 @@ use super::keys::{failure, unclear};
 use super::report::{Exit, Failure};
 use super::talk::Talk;
 use crate::clock;
-use crate::limits::wall;
 use crate::store::keys::Allowance;
 use crate::store::keys::record::{Record, Records, Unclear};
 use crate::store::ledger::checkpoint::Checkpoint;
@@ -49,7 +48,7 @@ pub(super) struct World<'a> {
 /// When the log or the key file cannot be read, a name stands for no key, or the output cannot be
 /// written.
 pub(super) fn run(args: Args, world: World<'_>, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    report(args, world, wall(), talk)
+    report(args, world, clock::timestamp(), talk)
 }
 
 fn report(

@@ -8,7 +8,7 @@ use godex_core::usage::{Line, Usage};
 
 use super::state::App;
 use crate::clock;
-use crate::limits::{self, Reservation};
+use crate::limits::Reservation;
 use crate::logging;
 use crate::store::keys::Key;
 
@@ -93,7 +93,7 @@ impl Entry {
         if std::mem::replace(&mut self.written, true) {
             return;
         }
-        let now = limits::wall();
+        let now = clock::timestamp();
         if let Some(reservation) = &mut self.reservation {
             // A client that leaves before the end does not leave the bill behind.
             let unpaid = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use godex_core::codex::catalogue::UnknownModel;
-use godex_core::codex::draft::Refused;
 use godex_core::codex::fault::{Break, Fault, PlanSpent};
+use godex_core::codex::refused::Refused;
 use godex_core::json::{Malformed, Writer};
 use http::header::{ALLOW, CONNECTION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
@@ -14,7 +14,7 @@ use super::answer::{self, AnswerBody};
 use super::passed;
 use crate::auth;
 use crate::clock;
-use crate::limits::{self, Denied, headers};
+use crate::limits::{Denied, headers};
 use crate::upstream::open::Problem;
 
 /// Past this, SDKs must not wait by themselves: openai-node would sleep for days.
@@ -177,7 +177,7 @@ impl ApiError {
                 answer_headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
             Self::Denied(denied) => {
-                headers::describe(denied.state(), limits::wall(), answer_headers);
+                headers::describe(denied.state(), clock::timestamp(), answer_headers);
             }
             Self::Problem(problem) => {
                 if let Problem::Fault(_, told) = problem.as_ref() {
@@ -279,7 +279,7 @@ fn denied_look(denied: &Denied) -> Look {
                 "has no room for this request beside those under way"
             };
             let spent = balance.is_spent();
-            let until_reset = reset.map(|at| headers::until(at, limits::wall()));
+            let until_reset = reset.map(|at| headers::until(at, clock::timestamp()));
             Look {
                 // Tokens that are only held come back when a running request ends.
                 wait: if spent { until_reset } else { Some(Duration::from_secs(1)) },

@@ -23,7 +23,7 @@ use super::state::App;
 use super::watch::Watch;
 use super::{body, collect, passed};
 use crate::clock;
-use crate::limits::{Now, headers, wall};
+use crate::limits::{Now, headers};
 use crate::store::keys::Key;
 use crate::upstream::backend::SESSION_ID;
 use crate::upstream::open::{Answer, Ready};
@@ -280,5 +280,5 @@ fn own_name<'a>(ask: &'a Ask, head: &'a HeaderMap) -> Option<&'a str> {
 
 /// Headers that say how the key stands, for answers that are no exchange.
 pub(super) fn standing(app: &App, key: &Key, to: &mut HeaderMap) {
-    headers::describe(&app.admission.state(key, Now::read()), wall(), to);
+    headers::describe(&app.admission.state(key, Now::read()), clock::timestamp(), to);
 }

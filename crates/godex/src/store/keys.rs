@@ -1,6 +1,6 @@
 //! The managed keys: a file of hashes that commands change and a running proxy follows.
 //!
-//! [`record`] is the file and how it changes; [`Keys`] is what the request path asks. A change is
+//! `record` is the file and how it changes; `Keys` is what the request path asks. A change is
 //! made under a lock, on what the file then says, and replaces the file as a whole. The proxy
 //! looks at the file twice a second; what it cannot read it reports, and keeps the last good keys.
 
@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 
 use self::record::Records;
+use crate::clock;
 
 /// A file that is gone must stay gone this many looks, so that an editor's save is no revocation.
 const LOOKS_UNTIL_GONE: u32 = 2;
@@ -257,7 +258,7 @@ impl Keys {
         match Records::read(&self.path) {
             Ok(records) => {
                 self.managed.store(Arc::new(Managed::of(&records)));
-                let active = self.active(crate::limits::wall());
+                let active = self.active(clock::timestamp());
                 tracing::info!(active, "the keys have changed: {active} are active");
                 true
             }

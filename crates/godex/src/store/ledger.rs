@@ -3,7 +3,7 @@
 //! A record is never lost by a crash of the proxy, and within a second it survives a crash of the
 //! machine. What cannot be written is counted and reported, and fails no request. A tail that was
 //! torn is closed before the next record. The log is rotated by size to `.1`, `.2` and so on;
-//! [`checkpoint`] remembers what quotas have spent, [`read`] streams the records.
+//! `checkpoint` remembers what quotas have spent, `read` streams the records.
 
 pub(crate) mod checkpoint;
 pub(crate) mod read;
