@@ -104,6 +104,9 @@ pub struct Line<'a> {
     /// The session, hashed.
     #[serde(borrow, deserialize_with = "lenient::text", skip_serializing_if = "str::is_empty")]
     pub session: Cow<'a, str>,
+    /// The tokens are a guess from the size of the request: its client left before the sum.
+    #[serde(deserialize_with = "lenient::flag", skip_serializing_if = "std::ops::Not::not")]
+    pub estimated: bool,
 }
 
 impl<'a> Line<'a> {
@@ -112,11 +115,16 @@ impl<'a> Line<'a> {
     /// A line may begin with the torn rest of another record, as logs written before godex
     /// repaired torn tails have it: then the last record on the line is read.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
-        if let Ok(line) = serde_json::from_slice(text) {
-            return Some(line);
-        }
-        let last = memchr::memmem::rfind(text, b"{\"").filter(|&at| at > 0)?;
-        serde_json::from_slice(text.get(last..)?).ok()
+        let record = |text| serde_json::from_slice::<Self>(text).ok().filter(Self::is_a_record);
+        record(text).or_else(|| {
+            let last = memchr::memmem::rfind(text, b"{\"").filter(|&at| at > 0)?;
+            record(text.get(last..)?)
+        })
+    }
+
+    /// Whether it says anything that only a record says; `{}` and the like do not.
+    fn is_a_record(&self) -> bool {
+        *self != Self::default()
     }
 
     /// Appends the record and its line end to `out`. Overlong texts are cut.
@@ -140,6 +148,7 @@ impl<'a> Line<'a> {
             reasoning_tokens: self.reasoning_tokens,
             duration_ms: self.duration_ms,
             ttft_ms: self.ttft_ms,
+            estimated: self.estimated,
         };
         if serde_json::to_writer(&mut *out, &line).is_err() {
             out.truncate(start);

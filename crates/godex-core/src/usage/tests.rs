@@ -72,7 +72,8 @@ fn records_of_other_versions_are_read_as_far_as_they_go() {
         assert_eq!(line.usage().total, total, "{text}");
         assert_eq!(line.ts, at(ts), "{text}");
     }
-    check("{}", 0, "1970-01-01T00:00:00Z");
+    assert_eq!(Line::parse(b"{}"), None);
+    check(r#"{"total_tokens":1}"#, 1, "1970-01-01T00:00:00Z");
     check(
         r#"{"ts":"2026-02-12T09:30:00.123456789+01:00","key_id":"key_1","total_tokens":7}"#,
         7,
@@ -85,8 +86,10 @@ fn records_of_other_versions_are_read_as_far_as_they_go() {
     );
     check(r#"{"ts":1770885000000,"total_tokens":"9"}"#, 9, "2026-02-12T08:30:00Z");
     check(r#"{"ts":null,"total_tokens":1e3,"label":null,"x":[{}]}"#, 1000, "1970-01-01T00:00:00Z");
-    check(r#"{"ts":"soon","total_tokens":-4,"status":"?","stream":1}"#, 0, "1970-01-01T00:00:00Z");
-    check(r#"{"total_tokens":{"a":[1]},"model":["x"],"status":99999}"#, 0, "1970-01-01T00:00:00Z");
+    let wrong = r#"{"key_id":"k","ts":"soon","total_tokens":-4,"status":"?","stream":1}"#;
+    check(wrong, 0, "1970-01-01T00:00:00Z");
+    let odd = r#"{"key_id":"k","total_tokens":{"a":[1]},"model":["x"],"status":99999}"#;
+    check(odd, 0, "1970-01-01T00:00:00Z");
 }
 
 #[test]

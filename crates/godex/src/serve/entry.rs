@@ -94,11 +94,13 @@ impl Entry {
             return;
         }
         let now = clock::timestamp();
+        // A client that leaves before the end does not leave the bill behind.
+        let estimated = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
+        if estimated {
+            self.usage = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
+        }
         if let Some(reservation) = &mut self.reservation {
-            // A client that leaves before the end does not leave the bill behind.
-            let unpaid = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
-            let guess = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
-            reservation.settle(if unpaid { &guess } else { &self.usage }, now);
+            reservation.settle(&self.usage, now);
         }
         let ended = clock::monotonic();
         let millis = |until: Instant| {
@@ -123,6 +125,7 @@ impl Entry {
             ttft_ms: self.first_byte.map(millis),
             upstream_id: self.upstream_id.as_str().into(),
             session: self.session.as_str().into(),
+            estimated,
         };
         self.app.ledger.record(&line);
         if self.app.log_requests {

@@ -65,7 +65,7 @@ impl Exchange {
         let admitted = self.app.admission.admit(&self.key, estimate, now);
         let reservation = admitted.map_err(|denied| ApiError::Denied(Box::new(denied)))?;
         headers::describe(reservation.state(), now.wall, &mut self.extra);
-        self.entry.hold(reservation, estimate);
+        self.entry.hold(reservation, quota::estimate(body.len() as u64, Some(0)));
         Ok(body)
     }
 

@@ -62,6 +62,9 @@ impl Error {
     /// What to do about it, a line each.
     pub(crate) fn help(&self) -> Vec<String> {
         match self {
+            Self::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                vec!["free some space on the disk of the key file".to_owned()]
+            }
             Self::File { .. } => {
                 vec!["check that you own it, or name another file with --keys-path".to_owned()]
             }

@@ -24,21 +24,27 @@ pub(crate) struct Source {
 /// The files of the log, oldest first.
 ///
 /// The youngest is opened first: a rotation in between is then seen twice and not missed, and
-/// what is seen twice is dropped.
+/// what is seen twice is dropped. While files move up, or after a rotation was killed half way,
+/// one number may be missing; never two in a row.
 ///
 /// # Errors
 ///
 /// When a file is there and cannot be opened.
 pub(crate) fn sources(path: &Path) -> io::Result<Vec<Source>> {
     let (mut sources, mut seen) = (Vec::new(), Vec::new());
+    let mut missing = 0;
     for number in 0.. {
         let file = if number == 0 { File::open(path) } else { File::open(backup(path, number)) };
         let file = match file {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound && number == 0 => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && missing < 1 => {
+                missing += 1;
+                continue;
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => break,
             Err(error) => return Err(error),
         };
+        missing = 0;
         let metadata = file.metadata()?;
         let identity = (metadata.dev(), metadata.ino());
         if metadata.is_file() && !seen.contains(&identity) {

@@ -178,6 +178,24 @@ fn the_log_is_rotated_by_size_and_old_files_go() {
 }
 
 #[test]
+fn a_rotation_that_was_killed_half_way_hides_no_records() {
+    for gap in 1..=3 {
+        let (_folder, path) = scratch();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        for number in 0..=3_u32 {
+            let mut text = Vec::new();
+            line(number, 1).write(&mut text);
+            // From the gap on, every file has moved up already.
+            let place = if number >= gap { number + 1 } else { number };
+            let file = if place == 0 { path.clone() } else { backup(&path, place) };
+            fs::write(file, text).unwrap();
+        }
+        assert_eq!(read_back(&path).0.len(), 4, "gap at {gap}");
+        assert_eq!(spent(&open(&path)), 4, "gap at {gap}");
+    }
+}
+
+#[test]
 fn a_restart_reads_only_what_the_checkpoint_does_not_know() {
     let (_folder, path) = scratch();
     let ledger = open(&path);
