@@ -202,6 +202,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Ends the input. Codex wants at least one item: where all of it became instructions, the
+    /// last message of `guidance` (how many texts it gave, and itself) goes back.
+    pub fn close_input(&mut self, guidance: Option<(usize, Item<'a>)>) {
+        if self.items.is_empty()
+            && let Some((texts, item)) = guidance
+        {
+            let kept = self.instructions.len().saturating_sub(texts);
+            self.instructions.truncate(kept);
+            self.items.push(item);
+        }
+    }
+
     /// Whether the input carries a developer message.
     pub fn has_developer_message(&self) -> bool {
         self.items.iter().any(|item| item.kind == Kind::Developer)

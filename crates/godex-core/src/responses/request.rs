@@ -112,13 +112,7 @@ impl<'a> Reader<'a> {
         } else {
             return Err(Refused::kind("input", "a string or a list of items"));
         }
-        if self.draft.items.is_empty()
-            && let Some((texts, item)) = self.guidance.take()
-        {
-            let kept = self.draft.instructions.len().saturating_sub(texts);
-            self.draft.instructions.truncate(kept);
-            self.draft.items.push(item);
-        }
+        self.draft.close_input(self.guidance.take());
         if self.draft.items.is_empty() {
             return Err(Refused::new(
                 "input",

@@ -98,6 +98,11 @@ impl ChatStream {
         }
     }
 
+    /// What the client asked for.
+    pub fn look(&self) -> &Look {
+        &self.look
+    }
+
     /// Takes one event and appends what the client must see next, each chunk a whole event of
     /// its own stream. The end of the stream includes `[DONE]`; failures are not translated
     /// here: see [`ChatStream::fail`].

@@ -264,13 +264,7 @@ impl<'a> Reader<'a> {
                 None => return Err(Refused::missing(Place::Member(&path, "role"))),
             }
         }
-        if self.draft.items.is_empty()
-            && let Some((texts, item)) = guidance
-        {
-            let kept = self.draft.instructions.len().saturating_sub(texts);
-            self.draft.instructions.truncate(kept);
-            self.draft.items.push(item);
-        }
+        self.draft.close_input(guidance);
         if self.draft.items.is_empty() {
             return Err(Refused::new(
                 "messages",

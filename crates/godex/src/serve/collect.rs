@@ -76,7 +76,7 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
         Face::Responses(face) => {
             face.patches().apply(&response, watch.tap.output.json(status).as_deref())
         }
-        Face::Chat(look, _) => {
+        Face::Chat(stream) => {
             let mut items = watch.tap.output.items(status);
             if items.is_empty() {
                 let listed = response
@@ -85,7 +85,7 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
                     .unwrap_or_default();
                 items = listed.into_iter().map(|item| item.get().to_owned()).collect();
             }
-            completion(event.kind, &response, &items, look)
+            completion(event.kind, &response, &items, stream.look())
         }
     };
     Some(text.into())

@@ -242,11 +242,11 @@ impl Exchange {
                 entry.finish(error.look().status);
                 return Err(error);
             }
-            Some(Ok(Answer { opened, dropped: more, stood_in: other })) => {
+            Some(Ok(Answer { mut opened, dropped: more, stood_in: other })) => {
                 drop(attempts);
                 dropped.extend(more);
                 stood_in = other.or(stood_in);
-                let from_backend = opened.headers.clone();
+                let from_backend = std::mem::take(&mut opened.headers);
                 let idle = app.idle;
                 entry.accept();
                 let mut watch = Watch::new(app, entry, key_id, session);

@@ -21,7 +21,7 @@ pub(super) enum Face {
     /// `/v1/responses`: the backend's own events.
     Responses(ResponsesFace),
     /// `/v1/chat/completions`.
-    Chat(Box<Look>, Box<ChatStream>),
+    Chat(Box<ChatStream>),
 }
 
 /// What a client of `/v1/responses` sees.
@@ -91,7 +91,7 @@ impl Face {
 
     /// The face of `/v1/chat/completions`.
     pub(super) fn chat(look: Look) -> Self {
-        Self::Chat(Box::new(look.clone()), Box::new(ChatStream::new(look)))
+        Self::Chat(Box::new(ChatStream::new(look)))
     }
 
     /// Whether the output of the answer is of interest to its stream.
@@ -103,7 +103,7 @@ impl Face {
     pub(super) fn show(&mut self, frame: &Frame, event: &Event<'_>, tap: &Tap, out: &mut Out) {
         match self {
             Self::Responses(face) => face.show(frame, event, tap, out),
-            Self::Chat(_, stream) => stream.push(event, out.bytes()),
+            Self::Chat(stream) => stream.push(event, out.bytes()),
         }
     }
 
@@ -111,7 +111,7 @@ impl Face {
     pub(super) fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
         match self {
             Self::Responses(face) => face.fail(look, event, out),
-            Self::Chat(_, stream) => stream.fail(&look.json(), out.bytes()),
+            Self::Chat(stream) => stream.fail(&look.json(), out.bytes()),
         }
     }
 
@@ -121,7 +121,7 @@ impl Face {
             Self::Responses(face) if face.dialect == Dialect::Codex && face.snapshot.is_some() => {
                 face.repeat(tap, out);
             }
-            Self::Responses(_) | Self::Chat(..) => out.bytes().extend_from_slice(COMMENT),
+            Self::Responses(_) | Self::Chat(_) => out.bytes().extend_from_slice(COMMENT),
         }
     }
 }
