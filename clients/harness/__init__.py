@@ -1,0 +1,1 @@
+"""What drives the clients: their packages, the servers they talk to, and the table of the results."""
