@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use super::fields::Refusals;
+use super::names::ToolNames;
 use super::tools::Tools;
 use crate::json::{Object, Raw};
 
@@ -32,6 +33,8 @@ pub struct Ask {
     pub include_usage: bool,
     /// Values that Codex refuses but a client expects to read back: name and JSON.
     pub echo: Vec<(String, Box<str>)>,
+    /// Tools that go under other names, to be called by their own in the answer.
+    pub tool_names: ToolNames,
 }
 
 /// One item of the input.

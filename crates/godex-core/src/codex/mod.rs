@@ -5,6 +5,7 @@ pub mod content;
 pub mod draft;
 pub mod fault;
 pub mod fields;
+pub mod names;
 pub mod outgoing;
 pub mod pairs;
 pub mod refused;

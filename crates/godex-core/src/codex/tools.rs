@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 
+use super::names::{ToolNames, wire_name};
 use super::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
 
@@ -21,6 +22,8 @@ pub struct Tools<'a> {
     pub parallel: Option<bool>,
     /// The only tools that may be offered, by type and name, if the client narrowed the list.
     allowed: Option<Vec<(String, Option<String>)>>,
+    /// Those that go under other names.
+    pub names: ToolNames,
 }
 
 /// One tool.
@@ -59,7 +62,13 @@ impl<'a> Tools<'a> {
         };
         self.list.reserve(list.len());
         for (index, element) in list.iter().enumerate() {
-            self.list.push(tool(element, Place::Index(&Place::Root(param), index))?);
+            let mut tool = tool(element, Place::Index(&Place::Root(param), index))?;
+            if matches!(tool.kind.as_ref(), "function" | "custom")
+                && let Some(sent) = tool.name.as_deref().and_then(|name| self.names.offer(name))
+            {
+                tool.json = renamed(&tool.json, &sent).into();
+            }
+            self.list.push(tool);
         }
         Ok(())
     }
@@ -136,7 +145,16 @@ impl<'a> Tools<'a> {
 }
 
 fn choice(kind: &str, name: &str) -> String {
-    format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(name))
+    format!(r#"{{"type":"{kind}","name":{}}}"#, json::quote(&wire_name(name)))
+}
+
+/// A flat tool under another name.
+fn renamed(tool: &str, name: &str) -> String {
+    let mut writer = Writer::new(tool.len() + name.len());
+    for (key, value) in Object::of_text(tool).unwrap_or_default().iter() {
+        if key == "name" { writer.string(key, name) } else { writer.raw(key, value.get()) }
+    }
+    writer.finish_text()
 }
 
 fn tool<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Call, Item, Kind};
+use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
 
@@ -122,7 +123,14 @@ fn call<'a>(
         Some(value) => Cow::Owned(json::quote(value.get())),
         None => Cow::Borrowed(if custom { "\"\"" } else { "\"{}\"" }),
     };
-    let json = Edit { kind, id_prefix, replace: &[(argument, text.as_ref())] }.apply(raw, object);
+    let name = object.string("name");
+    let name = match name.as_deref().map(wire_name) {
+        Some(Cow::Owned(name)) => Some(json::quote(&name)),
+        Some(Cow::Borrowed(_)) | None => None,
+    };
+    let replace = [(argument, text.as_ref()), ("name", name.as_deref().unwrap_or_default())];
+    let replace = if name.is_some() { &replace[..] } else { &replace[..1] };
+    let json = Edit { kind, id_prefix, replace }.apply(raw, object);
     Ok(Read::Item(Item { kind: Kind::Call(Call { id, custom }), json }))
 }
 

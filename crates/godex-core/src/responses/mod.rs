@@ -5,3 +5,4 @@ pub mod item;
 pub mod output;
 pub mod request;
 pub mod response;
+pub mod restore;

@@ -119,6 +119,7 @@ impl<'a> Reader<'a> {
                 "'input' must not be empty: give it a text or at least one item with content.",
             ));
         }
+        self.ask.tool_names = std::mem::take(&mut self.draft.tools.names);
         Ok((self.ask, self.draft))
     }
 

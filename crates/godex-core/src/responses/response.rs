@@ -5,6 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::restore;
+use crate::codex::names::ToolNames;
 use crate::json::{self, Object, Raw, Writer};
 use crate::usage::Usage;
 
@@ -46,6 +48,8 @@ pub struct Patches {
     pub echo: Vec<(String, Box<str>)>,
     /// The key the client chose for its prompt cache, instead of the one sent.
     pub cache_key: Option<String>,
+    /// Tools that were sent under other names.
+    pub tool_names: ToolNames,
 }
 
 impl Patches {
@@ -71,7 +75,11 @@ impl Patches {
         if let Some(user) = self.echoed("user") {
             writer.raw("user", user);
         }
-        writer.finish_text()
+        let text = writer.finish_text();
+        if self.tool_names.is_empty() {
+            return text;
+        }
+        restore::response(&text, &self.tool_names).unwrap_or(text)
     }
 
     fn of(&self, name: &str, value: Raw<'_>, output: Option<&str>) -> Option<Cow<'_, str>> {
@@ -158,6 +166,7 @@ mod tests {
             model: "mine".into(),
             echo: vec![("temperature".into(), "0.5".into()), ("user".into(), "\"ann\"".into())],
             cache_key: None,
+            tool_names: ToolNames::default(),
         };
         serde_json::from_str(&patches.apply(&Object::of_text(response).unwrap(), output)).unwrap()
     }

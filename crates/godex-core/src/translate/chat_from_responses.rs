@@ -1,6 +1,7 @@
 //! A Responses event stream becomes a Chat Completions chunk stream. Pieces of text and of
 //! arguments are moved as they are written, escapes and all, between a prepared head and tail.
 
+use crate::codex::names::ToolNames;
 use crate::json::{self, Object, Raw};
 use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
 use crate::responses::response;
@@ -32,6 +33,8 @@ pub struct Look {
     pub reasoning: ReasoningMode,
     /// How calls show.
     pub style: CallStyle,
+    /// Tools that were sent under other names.
+    pub tool_names: ToolNames,
     /// The id of the completion if the stream never names its response.
     pub fallback_id: String,
     /// Seconds of Unix time, for the same case.
@@ -299,8 +302,8 @@ impl ChatStream {
             return;
         }
         let Some(call) = self.calls.get_mut(at).filter(|call| call.named.is_none()) else { return };
-        call.named =
-            Some(Named { id: id.to_owned(), name: name.to_owned(), custom, announced: false });
+        let name = self.look.tool_names.own(name).unwrap_or(name).to_owned();
+        call.named = Some(Named { id: id.to_owned(), name, custom, announced: false });
         self.order.push(at);
     }
 

@@ -53,6 +53,11 @@ pub fn completion(end: Kind, response: &Object<'_>, items: &[String], look: &Loo
     for item in items {
         said.item(item);
     }
+    for call in &mut said.calls {
+        if let Some(own) = look.tool_names.own(&call.name) {
+            own.clone_into(&mut call.name);
+        }
+    }
     let id =
         response.string("id").map_or_else(|| look.fallback_id.clone(), |id| completion_id(&id));
     let mut writer = Writer::new(1024);

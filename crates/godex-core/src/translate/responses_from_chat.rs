@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Slot};
 use crate::codex::fields::{self, Refusals};
+use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{Object, Raw, Writer};
 use crate::responses::request::{carry_tier, includes_usage, optional_string, shared_field};
@@ -63,6 +64,7 @@ pub fn read<'a>(
         }
         reader.draft.fields.push(Field::Raw("text".into(), text.finish_text().into()));
     }
+    reader.ask.tool_names = std::mem::take(&mut reader.draft.tools.names);
     Ok((reader.ask, reader.draft, reader.style))
 }
 
@@ -401,7 +403,7 @@ fn called<'a>(id: Cow<'a, str>, custom: bool, name: &str, argument: Option<Raw<'
     let mut writer = Writer::new(argument.map_or(0, |it| it.get().len()) + 128);
     writer.string("type", if custom { "custom_tool_call" } else { "function_call" });
     writer.string("call_id", &id);
-    writer.string("name", name);
+    writer.string("name", &wire_name(name));
     let member = if custom { "input" } else { "arguments" };
     match argument {
         Some(value) if value.is_string() => writer.raw(member, value.get()),

@@ -44,6 +44,7 @@ pub(super) async fn prepare(
             include_usage: ask.include_usage,
             reasoning,
             style,
+            tool_names: ask.tool_names,
             fallback_id,
             now: clock::unix_seconds(),
         })

@@ -6,6 +6,7 @@ use godex_core::codex::draft::Dialect;
 use godex_core::json::{self, Object, Raw, Writer};
 use godex_core::responses::event::{self, Event, Kind};
 use godex_core::responses::response::{self, Patches};
+use godex_core::responses::restore;
 use godex_core::sse::Frame;
 use godex_core::tap::Tap;
 use godex_core::translate::chat_from_responses::{ChatStream, Look};
@@ -164,6 +165,12 @@ impl ResponsesFace {
 
     /// Passes an event on as it came, unless numbers have shifted or its framing is odd.
     fn relay(&mut self, frame: &Frame, event: &Event<'_>, out: &mut Out) {
+        if matches!(event.kind, Kind::ItemAdded | Kind::ItemDone | Kind::ArgumentsDone)
+            && !self.patches.tool_names.is_empty()
+            && let Some(text) = restore::event(event.text, &self.patches.tool_names)
+        {
+            return self.write(&name_of(frame, event), &text, out);
+        }
         match frame.verbatim().filter(|_| !self.renumber) {
             Some(raw) => {
                 out.pass(raw);

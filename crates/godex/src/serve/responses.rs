@@ -26,8 +26,12 @@ pub(super) async fn prepare(
     let (ask, draft) = read(Object::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
     let fallback_id = format!("resp_{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
-        let patches =
-            Patches { model: chosen.shown.clone(), echo: ask.echo, cache_key: ask.cache_key };
+        let patches = Patches {
+            model: chosen.shown.clone(),
+            echo: ask.echo,
+            cache_key: ask.cache_key,
+            tool_names: ask.tool_names,
+        };
         Face::responses(patches, dialect, fallback_id)
     });
     prepared.await

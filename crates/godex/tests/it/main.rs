@@ -17,6 +17,7 @@ mod hardening;
 mod items;
 mod limits;
 mod models;
+mod names;
 mod pace;
 mod program;
 mod readme;
