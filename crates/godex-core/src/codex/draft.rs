@@ -33,6 +33,8 @@ pub struct Ask {
     pub include_usage: bool,
     /// Values that Codex refuses but a client expects to read back: name and JSON.
     pub echo: Vec<(String, Box<str>)>,
+    /// `stop` of chat, which the proxy honours itself.
+    pub stop: Vec<String>,
     /// Tools that go under other names, to be called by their own in the answer.
     pub tool_names: ToolNames,
 }

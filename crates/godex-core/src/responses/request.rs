@@ -35,7 +35,8 @@ pub fn read<'a>(
 
 /// Whether a body on the chat endpoint is really a Responses request (Cursor sends those).
 pub fn looks_like_one(object: &Object<'_>) -> bool {
-    object.get("messages").is_none() && object.get("input").is_some()
+    let empty = |messages: Raw<'_>| messages.list().is_some_and(|list| list.is_empty());
+    object.some("messages").is_none_or(empty) && object.some("input").is_some()
 }
 
 struct Reader<'a> {

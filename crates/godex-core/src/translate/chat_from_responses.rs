@@ -9,6 +9,8 @@ use crate::translate::completion_from_responses::{
     completion_id, created, finish_reason, usage_json,
 };
 use crate::translate::responses_from_chat::CallStyle;
+use crate::translate::stop::Stop;
+use crate::usage::Usage;
 
 /// How reasoning shows in chat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,6 +37,8 @@ pub struct Look {
     pub style: CallStyle,
     /// Tools that were sent under other names.
     pub tool_names: ToolNames,
+    /// Sequences that end the text.
+    pub stop: Vec<String>,
     /// The id of the completion if the stream never names its response.
     pub fallback_id: String,
     /// Seconds of Unix time, for the same case.
@@ -59,6 +63,11 @@ pub struct ChatStream {
     told: usize,
     /// Items whose text has been sent, by index in the output.
     texts: Vec<u64>,
+    stop: Option<Stop>,
+    /// The client knows why the answer ended, before the backend did.
+    finished: bool,
+    /// How much the model has said, in bytes.
+    heard: usize,
 }
 
 #[derive(Debug, Default)]
@@ -88,8 +97,12 @@ struct Named {
 impl ChatStream {
     /// A translator for one client.
     pub fn new(look: Look) -> Self {
+        let stop = Stop::of(&look.stop);
         Self {
             look,
+            stop,
+            finished: false,
+            heard: 0,
             head: Vec::new(),
             opened: false,
             thinking: false,
@@ -106,10 +119,24 @@ impl ChatStream {
         &self.look
     }
 
+    /// Whether the client has all it will get but for the end of the stream: a stop sequence was
+    /// reached, and what the backend still says is of no interest.
+    pub fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// How much the model has said, in bytes. Counted only where a stop sequence may end it.
+    pub fn heard(&self) -> usize {
+        self.heard
+    }
+
     /// Takes one event and appends what the client must see next, each chunk a whole event of
     /// its own stream. The end of the stream includes `[DONE]`; failures are not translated
     /// here: see [`ChatStream::fail`].
     pub fn push(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
+        if self.finished && !event.kind.is_terminal() {
+            return;
+        }
         match event.kind {
             Kind::Created | Kind::InProgress => {
                 let response = event.response();
@@ -168,6 +195,9 @@ impl ChatStream {
 
     /// Ends the stream with an error object, as the SDKs expect it.
     pub fn fail(&mut self, error: &str, out: &mut Vec<u8>) {
+        if self.finished {
+            return self.end(None, out);
+        }
         out.extend_from_slice(b"data: {\"error\":");
         out.extend_from_slice(error.as_bytes());
         out.extend_from_slice(b"}\n\ndata: [DONE]\n\n");
@@ -213,7 +243,30 @@ impl ChatStream {
     }
 
     fn text(&mut self, index: u64, raw: &str, out: &mut Vec<u8>) {
-        self.say(index, "{\"content\":", raw, out);
+        let Some(stop) = &mut self.stop else {
+            return self.say(index, "{\"content\":", raw, out);
+        };
+        let escaped = raw.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default();
+        self.heard += escaped.len();
+        let (shown, reached) = (stop.push(escaped), stop.is_reached());
+        if shown.is_empty() {
+            self.note_text(index);
+        } else {
+            self.say(index, "{\"content\":", &format!("\"{shown}\""), out);
+        }
+        // Calls that were told already are told to their end.
+        if reached && self.order.is_empty() && !self.finished {
+            self.stop_thinking(out);
+            self.finish("stop", out);
+        }
+    }
+
+    /// What was held back because it might have become a stop sequence.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        let rest = self.stop.as_mut().map(Stop::rest).unwrap_or_default();
+        if !rest.is_empty() {
+            self.chunk("{\"content\":\"", &rest, "\"}", out);
+        }
     }
 
     fn refusal(&mut self, index: u64, raw: &str, out: &mut Vec<u8>) {
@@ -222,14 +275,19 @@ impl ChatStream {
 
     fn say(&mut self, index: u64, before: &str, raw: &str, out: &mut Vec<u8>) {
         self.stop_thinking(out);
+        self.note_text(index);
+        self.chunk(before, raw, "}", out);
+    }
+
+    fn note_text(&mut self, index: u64) {
         if self.texts.last() != Some(&index) {
             self.texts.push(index);
         }
-        self.chunk(before, raw, "}", out);
     }
 
     fn reasoning(&mut self, raw: &str, out: &mut Vec<u8>) {
         self.reasoned = true;
+        self.heard += raw.len();
         match self.look.reasoning {
             ReasoningMode::Off => {}
             ReasoningMode::Content => self.chunk("{\"reasoning_content\":", raw, "}", out),
@@ -327,6 +385,7 @@ impl ChatStream {
             let fresh = call.argument.get(call.sent..).unwrap_or_default().to_owned();
             call.sent = call.argument.len();
             if let Some((id, name)) = opening {
+                self.release(out);
                 self.stop_thinking(out);
                 self.announce(index, &id, &name, custom, out);
             }
@@ -386,17 +445,27 @@ impl ChatStream {
         for (index, item) in (0..).zip(output).filter(|_| nothing_said) {
             self.item(index, item.get(), true, out);
         }
-        self.calls.iter_mut().for_each(|call| call.done = true);
-        self.tell(out);
-        self.stop_thinking(out);
-        let called = !self.order.is_empty();
-        let reason = finish_reason(event.kind, response.as_ref(), called, self.look.style);
+        if !self.finished {
+            self.calls.iter_mut().for_each(|call| call.done = true);
+            self.release(out);
+            self.tell(out);
+            self.stop_thinking(out);
+            let called = !self.order.is_empty();
+            let reason = finish_reason(event.kind, response.as_ref(), called, self.look.style);
+            self.finish(reason, out);
+        }
+        self.end(response.as_ref().and_then(response::usage).as_ref(), out);
+    }
+
+    fn finish(&mut self, reason: &str, out: &mut Vec<u8>) {
+        self.finished = true;
         self.write("{}", "", "", &format!("\"{reason}\""), out);
+    }
+
+    /// The end of the stream, after its last choice.
+    pub fn end(&mut self, usage: Option<&Usage>, out: &mut Vec<u8>) {
         if self.look.include_usage {
-            let usage = response
-                .as_ref()
-                .and_then(response::usage)
-                .map_or_else(|| "null".to_owned(), |it| usage_json(&it));
+            let usage = usage.map_or_else(|| "null".to_owned(), usage_json);
             out.extend_from_slice(&self.head);
             out.extend_from_slice(format!("],\"usage\":{usage}}}\n\n").as_bytes());
         }

@@ -5,6 +5,7 @@ use crate::responses::event::{ItemHead, Kind};
 use crate::responses::response;
 use crate::translate::chat_from_responses::{Look, ReasoningMode};
 use crate::translate::responses_from_chat::CallStyle;
+use crate::translate::stop::Stop;
 use crate::usage::Usage;
 
 /// The completion's id: that of the response under chat's prefix.
@@ -47,37 +48,53 @@ pub(super) fn usage_json(usage: &Usage) -> String {
     )
 }
 
+/// The completion of an answer that was left when its text had ended: the backend never said
+/// what became of it.
+pub fn stopped(id: Option<&str>, usage: &Usage, items: &[String], look: &Look) -> String {
+    let id = id.map_or_else(|| look.fallback_id.clone(), completion_id);
+    written(&id, look.now, "stop", Said::of(items, look), Some(usage), look).finish_text()
+}
+
 /// The whole completion. `end` is the kind of the stream's last event, `items` its output.
 pub fn completion(end: Kind, response: &Object<'_>, items: &[String], look: &Look) -> String {
-    let mut said = Said::default();
-    for item in items {
-        said.item(item);
-    }
-    for call in &mut said.calls {
-        if let Some(own) = look.tool_names.own(&call.name) {
-            own.clone_into(&mut call.name);
-        }
-    }
+    let said = Said::of(items, look);
     let id =
         response.string("id").map_or_else(|| look.fallback_id.clone(), |id| completion_id(&id));
+    let reason = match &said.stop {
+        Some(stop) if stop.is_reached() && said.calls.is_empty() => "stop",
+        Some(_) | None => finish_reason(end, Some(response), !said.calls.is_empty(), look.style),
+    };
+    let created = created(response).unwrap_or(look.now);
+    let usage = response::usage(response);
+    let mut writer = written(&id, created, reason, said, usage.as_ref(), look);
+    if let Some(tier) = response.some("service_tier") {
+        writer.raw("service_tier", tier.get());
+    }
+    writer.finish_text()
+}
+
+fn written(
+    id: &str,
+    created: u64,
+    reason: &str,
+    said: Said,
+    usage: Option<&Usage>,
+    look: &Look,
+) -> Writer {
     let mut writer = Writer::new(1024);
-    writer.string("id", &id);
+    writer.string("id", id);
     writer.string("object", "chat.completion");
-    writer.raw("created", &created(response).unwrap_or(look.now).to_string());
+    writer.raw("created", &created.to_string());
     writer.string("model", &look.model);
-    let reason = finish_reason(end, Some(response), !said.calls.is_empty(), look.style);
     let message = said.message(look);
     writer.raw(
         "choices",
         &format!("[{{\"index\":0,\"message\":{message},\"logprobs\":null,\"finish_reason\":\"{reason}\"}}]"),
     );
-    if let Some(usage) = response::usage(response) {
-        writer.raw("usage", &usage_json(&usage));
+    if let Some(usage) = usage {
+        writer.raw("usage", &usage_json(usage));
     }
-    if let Some(tier) = response.some("service_tier") {
-        writer.raw("service_tier", tier.get());
-    }
-    writer.finish_text()
+    writer
 }
 
 /// What the output says, its texts with the escapes of a JSON string.
@@ -88,6 +105,7 @@ struct Said {
     reasoning: String,
     annotations: Vec<String>,
     calls: Vec<Called>,
+    stop: Option<Stop>,
 }
 
 struct Called {
@@ -98,9 +116,27 @@ struct Called {
 }
 
 impl Said {
+    fn of(items: &[String], look: &Look) -> Self {
+        let mut said = Self { stop: Stop::of(&look.stop), ..Self::default() };
+        for item in items {
+            said.item(item);
+        }
+        said.release();
+        for call in &mut said.calls {
+            if let Some(own) = look.tool_names.own(&call.name) {
+                own.clone_into(&mut call.name);
+            }
+        }
+        said
+    }
+
     fn item(&mut self, item: &str) {
+        if self.calls.is_empty() && self.stop.as_ref().is_some_and(Stop::is_reached) {
+            return;
+        }
         let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
         if let Some(custom) = head.custom_call() {
+            self.release();
             let empty = if custom { "" } else { "{}" };
             self.calls.push(Called {
                 id: head.call_id.clone().unwrap_or_default().into_owned(),
@@ -129,9 +165,19 @@ impl Said {
         }
     }
 
+    /// What was held back because it might have become a stop sequence.
+    fn release(&mut self) {
+        let rest = self.stop.as_mut().map(Stop::rest).unwrap_or_default();
+        self.text.push_str(&rest);
+    }
+
     fn part(&mut self, part: Raw<'_>) {
         let Some(part) = Object::of(part) else { return };
-        self.text.push_str(part.get("text").and_then(Raw::escaped).unwrap_or_default());
+        let text = part.get("text").and_then(Raw::escaped).unwrap_or_default();
+        match &mut self.stop {
+            Some(stop) => self.text.push_str(&stop.push(text)),
+            None => self.text.push_str(text),
+        }
         self.refusal.push_str(part.get("refusal").and_then(Raw::escaped).unwrap_or_default());
         let annotations = part.some("annotations").and_then(Raw::list).unwrap_or_default();
         for citation in annotations.into_iter().filter_map(Object::of) {

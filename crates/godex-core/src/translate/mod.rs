@@ -3,3 +3,4 @@
 pub mod chat_from_responses;
 pub mod completion_from_responses;
 pub mod responses_from_chat;
+pub mod stop;

@@ -10,7 +10,8 @@ use crate::codex::fields::{self, Refusals};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{Object, Raw, Writer};
-use crate::responses::request::{carry_tier, includes_usage, optional_string, shared_field};
+use crate::responses::request::{self, carry_tier, includes_usage, optional_string, shared_field};
+use crate::translate::stop;
 
 /// Parameters of chat that Codex has no word for.
 const CHAT_ONLY: &[&str] = &["audio", "logprobs", "modalities", "prediction", "web_search_options"];
@@ -23,6 +24,37 @@ pub enum CallStyle {
     Tools,
     /// `function_call`, the form of 2023: the request had `functions`.
     Function,
+}
+
+/// Reads the body of a chat request, whichever it is: Cursor sends Responses requests to this
+/// endpoint and wants chat back. `summaries` says whether reasoning is shown.
+///
+/// # Errors
+///
+/// When a parameter has the wrong type or cannot be carried.
+pub fn read_either<'a>(
+    object: Object<'a>,
+    refusals: &Refusals,
+    summaries: bool,
+) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
+    if !request::looks_like_one(&object) {
+        return read(object, refusals, summaries);
+    }
+    let stop = object.get("stop").map_or(Ok(Vec::new()), stop::read)?;
+    let (mut ask, mut draft) = request::read(object, Dialect::Standard, refusals)?;
+    ask.stop = stop;
+    // Here these have an effect.
+    draft.dropped.retain(|name| !matches!(name.as_str(), "messages" | "stop" | "stream_options"));
+    ask_for_summary(&mut draft, summaries);
+    Ok((ask, draft, CallStyle::Tools))
+}
+
+/// Reasoning is shown only if the backend is asked to summarise it.
+fn ask_for_summary(draft: &mut Draft<'_>, summaries: bool) {
+    let reasoning = &mut draft.reasoning;
+    if summaries && reasoning.summary.is_none() && reasoning.effort.as_deref() != Some("none") {
+        reasoning.summary = Some("auto".into());
+    }
 }
 
 /// Reads a request. `summaries` says whether reasoning is shown, for which the backend must be
@@ -40,23 +72,26 @@ pub fn read<'a>(
         ask: Ask::default(),
         draft: Draft::new(Dialect::Standard),
         messages: None,
-        style: CallStyle::Tools,
+        functions: false,
         text: Vec::new(),
         custom_calls: HashSet::new(),
     };
+    let has_tools = object.some("tools").is_some();
     for (name, value) in object.into_fields() {
         reader.field(name, value, refusals)?;
     }
+    let style = if reader.functions && !has_tools {
+        // One `function_call` is all that a message of that time can hold.
+        reader.draft.tools.parallel.get_or_insert(false);
+        CallStyle::Function
+    } else {
+        CallStyle::Tools
+    };
     let Some(messages) = reader.messages else {
         return Err(Refused::missing("messages"));
     };
     reader.messages(messages)?;
-    if summaries
-        && reader.draft.reasoning.summary.is_none()
-        && reader.draft.reasoning.effort.as_deref() != Some("none")
-    {
-        reader.draft.reasoning.summary = Some("auto".into());
-    }
+    ask_for_summary(&mut reader.draft, summaries);
     if !reader.text.is_empty() {
         let mut text = Writer::new(256);
         for (name, json) in &reader.text {
@@ -65,14 +100,15 @@ pub fn read<'a>(
         reader.draft.fields.push(Field::Raw("text".into(), text.finish_text().into()));
     }
     reader.ask.tool_names = std::mem::take(&mut reader.draft.tools.names);
-    Ok((reader.ask, reader.draft, reader.style))
+    Ok((reader.ask, reader.draft, style))
 }
 
 struct Reader<'a> {
     ask: Ask,
     draft: Draft<'a>,
     messages: Option<Raw<'a>>,
-    style: CallStyle,
+    /// The tools came as the `functions` of 2023.
+    functions: bool,
     /// `text`, which gathers `response_format` and `verbosity`: name and JSON.
     text: Vec<(Cow<'a, str>, Cow<'a, str>)>,
     /// The ids of custom calls so far.
@@ -94,7 +130,7 @@ impl<'a> Reader<'a> {
             "functions" => {
                 self.draft.has_tools |= !value.is_null();
                 self.draft.tools.read(value, &name)?;
-                self.style = CallStyle::Function;
+                self.functions |= !value.is_null();
                 Slot::Tools
             }
             "function_call" => {
@@ -133,6 +169,10 @@ impl<'a> Reader<'a> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
             "n" => fields::one_choice(value.get())?,
+            "stop" => {
+                self.ask.stop = stop::read(value)?;
+                return Ok(());
+            }
             "stream_options" => {
                 self.ask.include_usage = includes_usage(value)?;
                 return Ok(());

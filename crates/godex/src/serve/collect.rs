@@ -7,13 +7,15 @@ use godex_core::codex::fault::{Break, Fault};
 use godex_core::responses::event::Event;
 use godex_core::sse::Frame;
 use godex_core::tap::End;
-use godex_core::translate::completion_from_responses::completion;
+use godex_core::translate::completion_from_responses::{completion, stopped};
 use http_body_util::BodyExt;
 
 use super::error::ApiError;
 use super::face::{Face, unfinished};
+use super::relay::GRACE;
 use super::rest;
 use super::watch::Watch;
+use crate::clock;
 use crate::upstream::handshake::Opened;
 
 /// Gathers an answer and writes it as the client expects it.
@@ -23,11 +25,12 @@ use crate::upstream::handshake::Opened;
 /// When the answer fails or breaks off.
 pub(super) async fn collect(
     opened: Opened,
-    face: &Face,
+    face: &mut Face,
     watch: &mut Watch,
     idle: Duration,
 ) -> Result<Bytes, Fault> {
     let Opened { mut held, mut decoder, mut body, .. } = opened;
+    let mut leave_at = None;
     loop {
         loop {
             let frame = match held.pop_front() {
@@ -41,7 +44,15 @@ pub(super) async fn collect(
                 return taken.and_then(|answer| answer.ok_or(Fault::Broken(Break::Cut)));
             }
         }
-        match tokio::time::timeout(idle, body.frame()).await {
+        let until = clock::monotonic() + idle;
+        let until = match face.is_finished() {
+            false => until,
+            true => until.min(*leave_at.get_or_insert_with(|| clock::monotonic() + GRACE)),
+        };
+        match tokio::time::timeout_at(until.into(), body.frame()).await {
+            Err(_) | Ok(None | Some(Err(_))) if face.is_finished() => {
+                return Ok(left(face, watch));
+            }
             Err(_) => return Err(Fault::Broken(Break::Idle)),
             Ok(Some(Ok(data))) => decoder.push(data.into_data().unwrap_or_default()),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
@@ -56,11 +67,15 @@ pub(super) async fn collect(
 }
 
 /// Takes one frame; the whole answer if it was the last.
-fn take(frame: &Frame, face: &Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
+fn take(frame: &Frame, face: &mut Face, watch: &mut Watch) -> Result<Option<Bytes>, Fault> {
     let Some(event) = Event::of(frame) else { return Ok(None) };
     watch.see(&event);
     match &watch.tap.end {
-        None => Ok(None),
+        None => {
+            face.listen(&event);
+            Ok(None)
+        }
+        Some(End::Failed(_)) if face.is_finished() => Ok(Some(left(face, watch))),
         Some(End::Failed(fault)) => Err(fault.clone()),
         Some(End::Completed | End::Incomplete) => match whole(&event, face, watch) {
             Some(answer) => Ok(Some(answer)),
@@ -89,6 +104,15 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
         }
     };
     Some(text.into())
+}
+
+/// The answer to a client that has all it will get, without what the backend has not said yet.
+fn left(face: &Face, watch: &mut Watch) -> Bytes {
+    let Face::Chat(stream) = face else { return Bytes::new() };
+    let usage = watch.leave(face.heard());
+    let items = watch.tap.output.items("completed");
+    let id = watch.tap.response_id.as_deref();
+    stopped(id, &usage, &items, stream.look()).into()
 }
 
 /// An answer that cannot be given any more becomes its error.

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use godex_core::policy::quota;
 use godex_core::usage::{Line, Usage};
 
 use super::state::App;
@@ -27,6 +28,8 @@ pub(super) struct Entry {
     accepted: bool,
     /// What reading the request costs, as far as its size tells.
     estimate: u64,
+    /// The cost is a guess.
+    guessed: bool,
     /// What the client calls this request.
     pub(super) request_id: String,
     /// The path.
@@ -60,6 +63,7 @@ impl Entry {
             written: false,
             accepted: false,
             estimate: 0,
+            guessed: false,
             request_id,
             path,
             model: String::new(),
@@ -74,6 +78,13 @@ impl Entry {
     pub(super) fn hold(&mut self, reservation: Reservation, estimate: u64) {
         self.reservation = Some(reservation);
         self.estimate = estimate;
+    }
+
+    /// What a request costs whose answer is left before the backend has said so.
+    pub(super) fn guess(&mut self, heard: usize) -> Usage {
+        self.guessed = true;
+        let (input, output) = (self.estimate, quota::estimate(heard as u64, Some(0)));
+        Usage { input, output, total: input + output, ..Usage::default() }
     }
 
     /// The backend has begun to answer.
@@ -95,8 +106,9 @@ impl Entry {
         }
         let now = clock::timestamp();
         // A client that leaves before the end does not leave the bill behind.
-        let estimated = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
-        if estimated {
+        let unpaid = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
+        let estimated = unpaid || self.guessed;
+        if unpaid {
             self.usage = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
         }
         if let Some(reservation) = &mut self.reservation {

@@ -219,7 +219,7 @@ impl Exchange {
     /// Sends the request.
     async fn send(self, prepared: Prepared) -> Result<Response<AnswerBody>, ApiError> {
         let Self { app, key, mut entry, .. } = self;
-        let Prepared { ready, face, session, stream, mut dropped, mut stood_in } = prepared;
+        let Prepared { ready, mut face, session, stream, mut dropped, mut stood_in } = prepared;
         let opener = Arc::clone(&app.opener);
         let committed = Arc::clone(&ready.committed);
         let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
@@ -253,7 +253,7 @@ impl Exchange {
                 let mut response = if stream {
                     answer::stream(Relay::flowing(opened, face, watch))
                 } else {
-                    let answer = collect::collect(opened, &face, &mut watch, idle).await;
+                    let answer = collect::collect(opened, &mut face, &mut watch, idle).await;
                     answer::json(
                         StatusCode::OK,
                         answer.map_err(|fault| collect::failed(&mut watch, fault))?,

@@ -10,6 +10,7 @@ use godex_core::responses::restore;
 use godex_core::sse::Frame;
 use godex_core::tap::Tap;
 use godex_core::translate::chat_from_responses::{ChatStream, Look};
+use godex_core::usage::Usage;
 
 use super::error;
 use crate::clock;
@@ -113,6 +114,40 @@ impl Face {
         match self {
             Self::Responses(face) => face.fail(look, event, out),
             Self::Chat(stream) => stream.fail(&look.json(), out.bytes()),
+        }
+    }
+
+    /// Whether the client has all it will get but for the end of the answer, although the backend
+    /// goes on.
+    pub(super) fn is_finished(&self) -> bool {
+        match self {
+            Self::Responses(_) => false,
+            Self::Chat(stream) => stream.is_finished(),
+        }
+    }
+
+    /// What the model has said to a client that has all it will get, in bytes.
+    pub(super) fn heard(&self) -> usize {
+        match self {
+            Self::Responses(_) => 0,
+            Self::Chat(stream) => stream.heard(),
+        }
+    }
+
+    /// Ends the stream of a client that has all it will get.
+    pub(super) fn end(&mut self, usage: &Usage, out: &mut Out) {
+        match self {
+            Self::Responses(_) => {}
+            Self::Chat(stream) => stream.end(Some(usage), out.bytes()),
+        }
+    }
+
+    /// Listens to an answer that is gathered: it may be complete before the backend says so.
+    pub(super) fn listen(&mut self, event: &Event<'_>) {
+        if let Self::Chat(stream) = self
+            && !stream.look().stop.is_empty()
+        {
+            stream.push(event, &mut Vec::new());
         }
     }
 

@@ -29,6 +29,9 @@ use crate::upstream::open::{Answer, Problem};
 
 /// How much is joined into one piece at most, in bytes.
 const PIECE: usize = 64 << 10;
+/// How long the backend may take to end an answer whose client has all it will get. What it would
+/// still say costs the account tokens, so it is cut off after that.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// With neither heartbeat nor idle timeout there is still a moment at which to look around.
 const FAR: Duration = Duration::from_secs(3600);
 
@@ -46,6 +49,8 @@ pub(super) struct Relay {
     idle: Duration,
     last_sent: Instant,
     last_received: Instant,
+    /// When to leave the backend although it goes on.
+    leave_at: Option<Instant>,
 }
 
 enum State {
@@ -84,6 +89,7 @@ impl Relay {
             idle,
             last_sent: now,
             last_received: now,
+            leave_at: None,
         }
     }
 
@@ -195,6 +201,10 @@ impl Relay {
                 self.face.show(frame, &event, &self.watch.tap, &mut self.out);
                 if over {
                     self.release();
+                } else if self.leave_at.is_none() && self.face.is_finished() {
+                    let at = Instant::from(clock::monotonic()) + GRACE;
+                    self.leave_at = Some(at);
+                    self.timer.as_mut().reset(at);
                 }
             }
         }
@@ -221,13 +231,26 @@ impl Relay {
         self.break_off(Break::Cut);
     }
 
+    /// The client has all it will get: leaves the backend, which ends its work.
+    fn leave(&mut self) {
+        let usage = self.watch.leave(self.face.heard());
+        self.face.end(&usage, &mut self.out);
+        self.state = State::Over;
+    }
+
     fn break_off(&mut self, how: Break) {
+        if self.face.is_finished() {
+            return self.leave();
+        }
         let fault = Fault::Broken(how);
         self.watch.broke(&fault);
         self.fail(&ApiError::from(fault), None);
     }
 
     fn fail(&mut self, error: &ApiError, event: Option<&Event<'_>>) {
+        if self.face.is_finished() {
+            return self.leave();
+        }
         let look = error.look();
         self.watch.finish(look.status);
         self.face.fail(&look, event, &mut self.out);
@@ -244,6 +267,10 @@ impl Relay {
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         ready!(self.timer.as_mut().poll(cx));
         let now: Instant = clock::monotonic().into();
+        if self.leave_at.is_some_and(|at| now >= at) {
+            self.leave();
+            return Poll::Ready(());
+        }
         let flowing = matches!(self.state, State::Flowing(_));
         if flowing && now >= self.last_received + self.idle {
             self.break_off(Break::Idle);
@@ -255,7 +282,7 @@ impl Relay {
         }
         let beat = self.last_sent + self.heartbeat.unwrap_or(FAR);
         let next = if flowing { beat.min(self.last_received + self.idle) } else { beat };
-        self.timer.as_mut().reset(next);
+        self.timer.as_mut().reset(self.leave_at.map_or(next, |at| next.min(at)));
         Poll::Ready(())
     }
 }

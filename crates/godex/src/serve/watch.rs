@@ -9,6 +9,7 @@ use godex_core::json::Object;
 use godex_core::key::KeyId;
 use godex_core::responses::event::{Event, Kind};
 use godex_core::tap::{End, Tap};
+use godex_core::usage::Usage;
 
 use super::entry::Entry;
 use super::error::ApiError;
@@ -52,6 +53,18 @@ impl Watch {
             Some(End::Failed(fault)) => ApiError::from(fault.clone()).look().status,
         };
         self.finish(status);
+    }
+
+    /// The client has all it wanted before the backend has said all, or what it cost. Returns
+    /// what is known of that.
+    pub(super) fn leave(&mut self, heard: usize) -> Usage {
+        let usage = match self.tap.usage {
+            Some(usage) => usage,
+            None => self.entry.guess(heard),
+        };
+        self.tap.usage = Some(usage);
+        self.finish(200);
+        usage
     }
 
     /// The answer broke off.

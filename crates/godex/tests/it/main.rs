@@ -28,5 +28,6 @@ mod refused;
 mod responses;
 mod sessions;
 mod stage;
+mod stop;
 mod tidy;
 mod upstream;

@@ -40,7 +40,7 @@ fn refused() -> Vec<(&'static str, Value)> {
 }
 
 /// What chat gives a meaning of its own: served, not dropped.
-const SERVED_IN_CHAT: &[&str] = &["response_format", "stream_options"];
+const SERVED_IN_CHAT: &[&str] = &["response_format", "stop", "stream_options"];
 
 #[track_caller]
 fn check(reply: &Reply, name: &str) {

@@ -100,7 +100,6 @@ fn what_codex_has_no_word_for_is_left_out_and_named() {
         [
             "temperature",
             "max_completion_tokens",
-            "stop",
             "seed",
             "logprobs",
             "n",
