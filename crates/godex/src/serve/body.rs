@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::encoding;
 use super::error::ApiError;
 use crate::clock;
 
@@ -39,27 +40,31 @@ pub(super) async fn discard(body: Incoming) {
     let _ = tokio::time::timeout(REST_TIME, reading).await;
 }
 
-/// Reads the whole body.
+/// Reads the whole body and takes off what it was encoded with.
 ///
 /// # Errors
 ///
-/// When it is too large, too slow, encoded, or the client goes away.
+/// When it is too large, encoded or not, too slow, encoded in a way that is not read, or the
+/// client goes away.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Incoming,
     limit: usize,
 ) -> Result<Bytes, ApiError> {
-    if let Some(encoding) = headers.get(CONTENT_ENCODING)
-        && !encoding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(ApiError::Encoding(String::from_utf8_lossy(encoding.as_bytes()).into_owned()));
-    }
+    let codings = encoding::of(headers)?;
     let declared =
         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
         return Err(ApiError::TooLarge { limit });
     }
-    gather(body, declared.unwrap_or(0).min(AHEAD), limit, clock::monotonic().into()).await
+    let ahead = declared.unwrap_or(0).min(AHEAD);
+    let whole = gather(body, ahead, limit, clock::monotonic().into()).await?;
+    if codings.is_empty() {
+        return Ok(whole);
+    }
+    let decoding = tokio::task::spawn_blocking(move || encoding::decode(&whole, &codings, limit));
+    // A panic in there has been reported by the panic hook.
+    decoding.await.unwrap_or(Err(ApiError::Panic))
 }
 
 async fn gather<B>(

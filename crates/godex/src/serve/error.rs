@@ -7,11 +7,11 @@ use godex_core::codex::catalogue::UnknownModel;
 use godex_core::codex::fault::{Break, Fault, PlanSpent};
 use godex_core::codex::refused::Refused;
 use godex_core::json::{Malformed, Writer};
-use http::header::{ALLOW, CONNECTION, WWW_AUTHENTICATE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::answer::{self, AnswerBody};
-use super::passed;
+use super::{encoding, passed};
 use crate::auth;
 use crate::clock;
 use crate::limits::{Denied, headers};
@@ -40,6 +40,8 @@ pub(super) enum ApiError {
     TooSlow,
     /// A body in an encoding that is not read.
     Encoding(String),
+    /// A body that is not what its encoding says.
+    Garbled(&'static str),
     /// The client left; nobody reads the answer.
     ClientGone,
     /// No such path.
@@ -136,7 +138,9 @@ impl ApiError {
                 format!("The body is larger than {limit} bytes. The proxy's flag --max-body sets the limit.")),
             Self::TooSlow => look(408, INVALID, "request_timeout", "The body did not arrive in time."),
             Self::Encoding(encoding) => look(415, INVALID, "unsupported_content_encoding",
-                format!("Bodies with the content encoding '{}' are not read.", printable(encoding))),
+                format!("Bodies with the content encoding '{}' are not read. These are: {}.", printable(encoding), encoding::ACCEPTED)),
+            Self::Garbled(encoding) => look(400, INVALID, "invalid_content_encoding",
+                format!("The body is not what its content encoding '{encoding}' says, or was cut off.")),
             Self::ClientGone => look(400, INVALID, "incomplete_body", "The body ended before it was complete."),
             Self::NoRoute(path) => look(404, INVALID, "unknown_url",
                 format!("Unknown request URL: {}. There are /v1/responses, /v1/chat/completions, /v1/models and /health.", printable(path))),
@@ -176,6 +180,10 @@ impl ApiError {
             Self::NoMethod(allowed) => {
                 answer_headers.insert(ALLOW, HeaderValue::from_static(allowed));
             }
+            Self::Encoding(_) => {
+                let accepted = HeaderValue::from_static(encoding::ACCEPTED);
+                answer_headers.insert(ACCEPT_ENCODING, accepted);
+            }
             Self::Denied(denied) => {
                 headers::describe(denied.state(), clock::timestamp(), answer_headers);
             }
@@ -191,7 +199,7 @@ impl ApiError {
             Self::Malformed(_)
             | Self::Refused(_)
             | Self::TooLarge { .. }
-            | Self::Encoding(_)
+            | Self::Garbled(_)
             | Self::NoRoute(_)
             | Self::NoModel(_)
             | Self::ModelNotAllowed(_)

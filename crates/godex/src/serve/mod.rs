@@ -7,6 +7,7 @@ mod body;
 mod chat;
 mod collect;
 mod connections;
+mod encoding;
 mod entry;
 mod error;
 mod exchange;

@@ -377,21 +377,6 @@ fn a_body_without_a_declared_length_is_stopped_at_the_limit() {
 }
 
 #[test]
-fn an_encoding_that_is_not_read_is_named() {
-    play(async {
-        let stage = Stage::on_mock(&[]).await;
-        for encoding in ["snappy", "x\u{7f}"] {
-            let call = Call::responses(&question("hi"));
-            let Ok(_) = http::HeaderValue::from_str(encoding) else { continue };
-            let reply = stage.proxy.send(call.header("content-encoding", encoding)).await;
-            invalid(&reply, 415, "unsupported_content_encoding", &encoding);
-        }
-        let call = Call::responses(&question("hi")).header("content-encoding", "identity");
-        assert_eq!(stage.proxy.send(call).await.status, 200);
-    });
-}
-
-#[test]
 fn with_any_key_any_token_will_do_and_none_will_not() {
     play(async {
         let stage = Stage::on_mock(&["--allow-any-key"]).await;

@@ -11,6 +11,7 @@ mod cancel;
 mod chat;
 mod cli;
 mod client;
+mod encodings;
 mod errors;
 mod faults;
 mod hardening;

@@ -230,6 +230,13 @@ impl Proxy {
         said.borrow().lines().map(str::to_owned).collect()
     }
 
+    /// The most memory it has ever held, in bytes.
+    pub(crate) fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let (_, peak) = status.split_once("VmHWM:").unwrap();
+        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// Sends a signal, by the name that `kill` knows.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();

@@ -28,6 +28,7 @@ fn every_error_has_its_row() {
         ApiError::TooLarge { limit: 9 },
         ApiError::TooSlow,
         ApiError::Encoding("lzma\n".to_owned()),
+        ApiError::Garbled("gzip"),
         ApiError::ClientGone,
         ApiError::NoRoute("/v2".to_owned()),
         ApiError::NoMethod("POST"),

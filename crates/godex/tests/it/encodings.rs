@@ -1,0 +1,133 @@
+//! REQ14: request bodies that come packed.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+use http::Method;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use serde_json::json;
+
+use crate::client::Call;
+use crate::stage::{Stage, asked, play, question, together};
+
+const PATHS: [&str; 2] = ["/v1/responses", "/v1/chat/completions"];
+
+/// `{"model":"gpt-5.5","input":"hi"}` as br.
+const BROTLI: &[u8] = &[
+    0x8b, 0x0f, 0x80, 0x7b, 0x22, 0x6d, 0x6f, 0x64, 0x65, 0x6c, 0x22, 0x3a, 0x22, 0x67, 0x70, 0x74,
+    0x2d, 0x35, 0x2e, 0x35, 0x22, 0x2c, 0x22, 0x69, 0x6e, 0x70, 0x75, 0x74, 0x22, 0x3a, 0x22, 0x68,
+    0x69, 0x22, 0x7d, 0x03,
+];
+/// A mebibyte of `a` as br.
+const BROTLI_MEBIBYTE: &[u8] =
+    &[0x5b, 0xff, 0xff, 0x8f, 0x5f, 0x22, 0x2c, 0x1e, 0x0b, 0x04, 0x72, 0xef, 0x1f, 0x00];
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zlib(text: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn deflate(text: &[u8]) -> Vec<u8> {
+    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    compress_to_vec(text, CompressionLevel::Fastest)
+}
+
+fn packed(path: &str, encoding: &str, body: Vec<u8>) -> Call {
+    Call::new(Method::POST, path, body).header("content-encoding", encoding)
+}
+
+#[test]
+fn req14_every_coding_is_read_on_both_endpoints() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        for (path, body) in PATHS.iter().zip([question("packed"), asked("packed")]) {
+            let body = body.to_string().into_bytes();
+            for (encoding, bytes) in [
+                ("identity", body.clone()),
+                ("zstd", zstd(&body)),
+                ("gzip", gzip(&body)),
+                ("x-gzip", gzip(&body)),
+                ("deflate", zlib(&body)),
+                ("Deflate", deflate(&body)),
+                ("deflate, GZIP, zstd", zstd(&gzip(&zlib(&body)))),
+            ] {
+                let reply = stage.proxy.send(packed(path, encoding, bytes)).await;
+                assert_eq!(reply.status, 200, "{path} {encoding}: {}", reply.body);
+                let text = &stage.last_body()["input"][0]["content"][0]["text"];
+                assert_eq!(text, "packed", "{path} {encoding}");
+            }
+        }
+        let reply = stage.proxy.send(packed(PATHS[0], "br", BROTLI.to_vec())).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(stage.last_body()["input"][0]["content"][0]["text"], "hi");
+    });
+}
+
+#[test]
+fn req14_what_is_not_read_is_refused_with_what_is() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        for encoding in ["snappy", "gzip, lzma", "compress", "zstd,zstd,zstd,zstd,zstd"] {
+            let reply = stage.proxy.send(packed(PATHS[0], encoding, b"{}".to_vec())).await;
+            assert_eq!(reply.error().0, 415, "{}", reply.body);
+            assert_eq!(reply.error().2, "unsupported_content_encoding");
+            assert_eq!(reply.header("accept-encoding"), "zstd, gzip, deflate, br");
+        }
+        for encoding in ["zstd", "gzip", "deflate", "br"] {
+            for body in [&b"{\"input\":\"hi\"}"[..], b""] {
+                let reply = stage.proxy.send(packed(PATHS[0], encoding, body.to_vec())).await;
+                assert_eq!(reply.error().0, 400, "{encoding}: {}", reply.body);
+                assert_eq!(reply.error().2, "invalid_content_encoding");
+            }
+        }
+        let cut = gzip(question("hi").to_string().as_bytes());
+        let cut = cut[..cut.len() - 3].to_vec();
+        assert_eq!(stage.proxy.send(packed(PATHS[1], "gzip", cut)).await.error().0, 400);
+        assert!(stage.sent().is_empty());
+    });
+}
+
+#[test]
+fn req14_the_limit_is_on_what_was_packed_and_bombs_stop_there() {
+    play(async {
+        let stage = Stage::on_mock(&["--max-body=512KiB"]).await;
+        let zeros = vec![b' '; 32 << 20];
+        let bombs = [
+            ("gzip", gzip(&zeros)),
+            ("deflate", zlib(&zeros)),
+            ("zstd", zstd(&zeros)),
+            ("gzip, gzip", gzip(&gzip(&zeros))),
+            ("br", BROTLI_MEBIBYTE.to_vec()),
+        ];
+        drop(zeros);
+        let calls = bombs.iter().filter(|(_, bomb)| bomb.len() < 512 << 10);
+        let calls: Vec<_> = calls
+            .flat_map(|(encoding, bomb)| PATHS.map(|path| packed(path, encoding, bomb.clone())))
+            .collect();
+        assert!(calls.len() >= 6);
+        for reply in together(calls.into_iter().map(|call| stage.proxy.send(call))).await {
+            assert_eq!(reply.error().0, 413, "{}", reply.body);
+            assert_eq!(reply.error().2, "request_too_large");
+        }
+        let peak = stage.proxy.peak_memory();
+        assert!(peak < 60 << 20, "{peak} bytes were held");
+        assert!(stage.sent().is_empty());
+
+        let fits = json!({ "model": "gpt-5.5", "input": "a".repeat(500 << 10) }).to_string();
+        let reply = stage.proxy.send(packed(PATHS[0], "zstd", zstd(fits.as_bytes()))).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+    });
+}
