@@ -142,46 +142,65 @@ impl Catalogue {
     pub fn choose(&self, names: &Names, asked: Option<&str>) -> Result<Chosen, UnknownModel> {
         let shown =
             asked.map(str::trim).filter(|it| !it.is_empty()).unwrap_or(&names.default).to_owned();
-        let (upstream, effort, stand_in) = match self.find(names, &shown) {
-            Some((upstream, stand_in)) => (upstream, None, stand_in),
-            None => match self.split_effort(names, &shown) {
-                Some((base, effort)) => {
-                    let (upstream, stand_in) =
-                        self.find(names, base).unwrap_or((base.to_owned(), false));
-                    (upstream, Some(effort.to_owned()), stand_in)
-                }
-                None => (shown.clone(), None, false),
-            },
-        };
+        let found =
+            self.find(names, &shown).or_else(|| Self::split(&shown, |it| self.find(names, it)));
+        let Found { upstream, effort, stand_in } = found.unwrap_or_else(|| Found::of(&shown));
         if self.known && !self.has(&upstream) {
             return Err(UnknownModel { asked: shown, served: self.served(names) });
         }
         Ok(Chosen { upstream, effort, shown, stand_in })
     }
 
-    /// A name that needs no taking apart: an alias, a model of the list, the default.
-    fn find(&self, names: &Names, name: &str) -> Option<(String, bool)> {
-        let alias = names.aliases.iter().find(|(from, _)| from == name);
-        let name = alias.map_or(name, |(_, to)| to);
+    /// A name that needs no taking apart, or an alias.
+    fn find(&self, names: &Names, name: &str) -> Option<Found> {
+        let Some((_, target)) = names.aliases.iter().find(|(from, _)| from == name) else {
+            return self.find_own(names, name);
+        };
+        let plain = |name: &str| self.find_own(names, name);
+        Some(
+            plain(target)
+                .or_else(|| Self::split(target, plain))
+                .unwrap_or_else(|| Found::of(target)),
+        )
+    }
+
+    /// A model of the list, or the default.
+    fn find_own(&self, names: &Names, name: &str) -> Option<Found> {
         if self.has(name) {
-            return Some((name.to_owned(), false));
+            return Some(Found::of(name));
         }
         if name != names.default {
-            return alias.map(|_| (name.to_owned(), false));
+            return None;
         }
         match self.first() {
-            Some(first) if self.known => Some((first.to_owned(), true)),
-            Some(_) | None => Some((name.to_owned(), false)),
+            Some(first) if self.known => Some(Found { stand_in: true, ..Found::of(first) }),
+            Some(_) | None => Some(Found::of(name)),
         }
     }
 
-    /// `base(effort)` always splits, `base-effort` only in front of a name that is known.
-    fn split_effort<'n>(&self, names: &Names, name: &'n str) -> Option<(&'n str, &'n str)> {
-        if let Some((base, effort)) = name.strip_suffix(')').and_then(|it| it.split_once('(')) {
-            return EFFORTS.contains(&effort).then_some((base, effort));
+    /// Takes the effort off a name: `base(effort)` always, `base-effort` only where the base is
+    /// found.
+    fn split(name: &str, find: impl Fn(&str) -> Option<Found>) -> Option<Found> {
+        let parenthesised = name.strip_suffix(')').and_then(|it| it.split_once('('));
+        let (base, effort) = parenthesised.or_else(|| name.rsplit_once('-'))?;
+        if !EFFORTS.contains(&effort) {
+            return None;
         }
-        let (base, effort) = name.rsplit_once('-')?;
-        (EFFORTS.contains(&effort) && self.find(names, base).is_some()).then_some((base, effort))
+        let found = find(base).or_else(|| parenthesised.map(|_| Found::of(base)))?;
+        Some(Found { effort: Some(effort.to_owned()), ..found })
+    }
+}
+
+/// What a name stands for.
+struct Found {
+    upstream: String,
+    effort: Option<String>,
+    stand_in: bool,
+}
+
+impl Found {
+    fn of(name: &str) -> Self {
+        Self { upstream: name.to_owned(), effort: None, stand_in: false }
     }
 }
 
@@ -190,7 +209,17 @@ mod tests {
     use super::*;
 
     fn names() -> Names {
-        Names { default: "gpt-5.2-codex".into(), aliases: vec![("fast".into(), "gpt-5.5".into())] }
+        Names {
+            default: "gpt-5.2-codex".into(),
+            aliases: [
+                ("fast", "gpt-5.5"),
+                ("deep", "gpt-5.5-high"),
+                ("o", "gpt-5.2-codex(low)"),
+                ("a", "a-low"),
+            ]
+            .map(|(from, to)| (from.to_owned(), to.to_owned()))
+            .into(),
+        }
     }
 
     fn account() -> Catalogue {
@@ -216,6 +245,9 @@ mod tests {
         check(Some("secret"), "secret", None, false);
         check(Some("fast"), "gpt-5.5", None, false);
         check(Some("fast-low"), "gpt-5.5", Some("low"), false);
+        check(Some("deep"), "gpt-5.5", Some("high"), false);
+        check(Some("deep-low"), "gpt-5.5", Some("low"), false);
+        check(Some("o"), "gpt-6.1-sol", Some("low"), true);
         check(Some("gpt-5.5-high"), "gpt-5.5", Some("high"), false);
         check(Some("gpt-5.5(xhigh)"), "gpt-5.5", Some("xhigh"), false);
         check(Some("gpt-5.2-codex"), "gpt-6.1-sol", None, true);
@@ -227,8 +259,13 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_with_what_is_served() {
         let error = account().choose(&names(), Some("gpt-4o")).unwrap_err();
-        assert_eq!(error.served, ["gpt-5.5", "gpt-6.1-sol", "gpt-5.2-codex", "fast"]);
-        assert!(account().choose(&names(), Some("gpt-9-high")).is_err());
+        assert_eq!(
+            error.served,
+            ["gpt-5.5", "gpt-6.1-sol", "gpt-5.2-codex", "fast", "deep", "o", "a"]
+        );
+        for name in ["gpt-9-high", "gpt-9(high)", "a", "gpt-5.5-", "gpt-5.5-higher", "-high"] {
+            assert!(account().choose(&names(), Some(name)).is_err(), "{name}");
+        }
     }
 
     #[test]

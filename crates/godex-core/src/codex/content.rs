@@ -26,12 +26,18 @@ impl Voice {
 }
 
 /// A list of parts as Codex accepts it, from a string or a list. Empty parts are left out;
-/// an empty list means that nothing was said. `path` names the content in refusals.
+/// an empty list means that nothing was said. `path` names the content in refusals; members that
+/// cannot be carried are added to `dropped` by name.
 ///
 /// # Errors
 ///
 /// When a part cannot be carried.
-pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+pub fn parts<'a>(
+    content: Raw<'a>,
+    voice: Voice,
+    path: Place<'_>,
+    dropped: &mut Vec<String>,
+) -> Result<Cow<'a, str>, Refused> {
     if let Some(text) = content.escaped() {
         if text.is_empty() {
             return Ok(Cow::Borrowed("[]"));
@@ -47,7 +53,7 @@ pub fn parts<'a>(content: Raw<'a>, voice: Voice, path: Place<'_>) -> Result<Cow<
     let mut changed = false;
     let mut parts = Vec::with_capacity(list.len());
     for (index, element) in list.iter().enumerate() {
-        match part(element, voice, Place::Index(&path, index))? {
+        match part(element, voice, Place::Index(&path, index), dropped)? {
             None => changed = true,
             Some(part) => {
                 changed |= matches!(part, Cow::Owned(_));
@@ -107,6 +113,7 @@ fn part<'a>(
     element: &Element<'a>,
     voice: Voice,
     path: Place<'_>,
+    dropped: &mut Vec<String>,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
     let raw = element.raw;
     if let Some(text) = raw.escaped() {
@@ -117,40 +124,53 @@ fn part<'a>(
     };
     let kind = object.string("type");
     match kind.as_deref() {
-        Some("text" | "input_text" | "output_text") => text(raw, object, voice, path),
-        Some("refusal") => refusal(raw, object, voice, path),
-        Some("image_url") => image(object, path).map(Some),
+        Some("text" | "input_text" | "output_text") => text(raw, object, voice, path, dropped),
+        Some("refusal") => refusal(raw, object, voice, path, dropped),
+        Some("image_url") => image(object, path, dropped).map(Some),
         Some("input_image") if object.get("image_url").is_some_and(Raw::is_object) => {
-            image(object, path).map(Some)
+            image(object, path, dropped).map(Some)
         }
-        Some("file") => file(object, path).map(Some),
+        Some("file") => file(object, path, dropped).map(Some),
         Some("input_audio" | "audio" | "video_url" | "input_video") => Err(Refused::new(
             path.to_string(),
             format!(
                 "'{path}' cannot be carried: the Codex backend takes text, images and files only."
             ),
         )),
-        Some(_) => Ok(Some(untouched(raw, object))),
-        None if object.get("text").is_some() => text(raw, object, voice, path),
+        Some(_) => Ok(Some(untouched(raw, object, dropped))),
+        None if object.get("text").is_some() => text(raw, object, voice, path, dropped),
         None => Err(Refused::missing(Place::Member(&path, "type"))),
     }
 }
 
 /// A part nobody here has to change, but for the one field Codex refuses inside content.
-fn untouched<'a>(raw: Raw<'a>, object: &Object<'a>) -> Cow<'a, str> {
-    if object.get("prompt_cache_breakpoint").is_none() && object.get("cache_control").is_none() {
+fn untouched<'a>(raw: Raw<'a>, object: &Object<'a>, dropped: &mut Vec<String>) -> Cow<'a, str> {
+    if !CACHE_HINTS.iter().any(|hint| object.get(hint).is_some()) {
         return Cow::Borrowed(raw.get());
     }
     let mut writer = Writer::new(raw.get().len());
-    for (name, value) in object.iter().filter(|(name, _)| !is_cache_hint(name)) {
-        writer.raw(name, value.get());
-    }
+    rest(object, &[], &mut writer, dropped);
     Cow::Owned(writer.finish_text())
 }
 
 /// Hints of other caches: `docs/wire.md#refused-parameters`.
-fn is_cache_hint(name: &str) -> bool {
-    matches!(name, "prompt_cache_breakpoint" | "cache_control")
+const CACHE_HINTS: [&str; 2] = ["prompt_cache_breakpoint", "cache_control"];
+
+/// Writes the members of a part that are not `known` as they are, but for those Codex refuses.
+fn rest(object: &Object<'_>, known: &[&str], writer: &mut Writer, dropped: &mut Vec<String>) {
+    for (name, value) in object.iter().filter(|(name, _)| !known.contains(name)) {
+        if !CACHE_HINTS.contains(&name) {
+            writer.raw(name, value.get());
+        } else if !value.is_null() {
+            drop_named(name, dropped);
+        }
+    }
+}
+
+fn drop_named(name: &str, dropped: &mut Vec<String>) {
+    if !dropped.iter().any(|it| it == name) {
+        dropped.push(name.to_owned());
+    }
 }
 
 fn text<'a>(
@@ -158,6 +178,7 @@ fn text<'a>(
     object: &Object<'a>,
     voice: Voice,
     path: Place<'_>,
+    dropped: &mut Vec<String>,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(value) = object.get("text") else {
         return Err(Refused::missing(Place::Member(&path, "text")));
@@ -169,13 +190,11 @@ fn text<'a>(
         return Ok(None);
     }
     if object.string("type").as_deref() == Some(voice.text_type()) {
-        return Ok(Some(untouched(raw, object)));
+        return Ok(Some(untouched(raw, object, dropped)));
     }
     let mut writer = Writer::new(raw.get().len() + 8);
     writer.string("type", voice.text_type());
-    for (name, value) in object.iter().filter(|(name, _)| *name != "type" && !is_cache_hint(name)) {
-        writer.raw(name, value.get());
-    }
+    rest(object, &["type"], &mut writer, dropped);
     Ok(Some(Cow::Owned(writer.finish_text())))
 }
 
@@ -184,19 +203,24 @@ fn refusal<'a>(
     object: &Object<'a>,
     voice: Voice,
     path: Place<'_>,
+    dropped: &mut Vec<String>,
 ) -> Result<Option<Cow<'a, str>>, Refused> {
     let Some(escaped) = object.get("refusal").and_then(Raw::escaped) else {
         return Err(Refused::missing(Place::Member(&path, "refusal")));
     };
     Ok(match voice {
         _ if escaped.is_empty() => None,
-        Voice::Assistant => Some(untouched(raw, object)),
+        Voice::Assistant => Some(untouched(raw, object, dropped)),
         Voice::Input => Some(Cow::Owned(text_part(voice, escaped))),
     })
 }
 
 /// Chat's `image_url`, a string or `{url, detail}`, as `input_image`.
-fn image<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+fn image<'a>(
+    object: &Object<'a>,
+    path: Place<'_>,
+    dropped: &mut Vec<String>,
+) -> Result<Cow<'a, str>, Refused> {
     let param = Place::Member(&path, "image_url");
     let Some(value) = object.some("image_url") else {
         return Err(Refused::missing(param));
@@ -213,11 +237,21 @@ fn image<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refus
     if let Some(detail) = detail {
         writer.raw("detail", detail.get());
     }
+    for (name, value) in inner.iter().flat_map(Object::iter) {
+        if !matches!(name, "url" | "detail") && !value.is_null() {
+            drop_named(&format!("image_url.{name}"), dropped);
+        }
+    }
+    rest(object, &["type", "image_url", "detail"], &mut writer, dropped);
     Ok(Cow::Owned(writer.finish_text()))
 }
 
 /// Chat's `file` part as `input_file`.
-fn file<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+fn file<'a>(
+    object: &Object<'a>,
+    path: Place<'_>,
+    dropped: &mut Vec<String>,
+) -> Result<Cow<'a, str>, Refused> {
     let param = Place::Member(&path, "file");
     let Some(inner) = object.some("file").and_then(Object::of) else {
         return Err(Refused::missing(param));
@@ -233,12 +267,13 @@ fn file<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refuse
     for (name, value) in inner.iter().filter(|(_, value)| !value.is_null()) {
         writer.raw(name, value.get());
     }
+    rest(object, &["type", "file"], &mut writer, dropped);
     Ok(Cow::Owned(writer.finish_text()))
 }
 
 /// The output of a tool: a string stays one, a list of content parts becomes one that Codex
 /// accepts, any other JSON value becomes its text.
-pub fn output(value: Option<Raw<'_>>) -> Cow<'_, str> {
+pub fn output<'a>(value: Option<Raw<'a>>, dropped: &mut Vec<String>) -> Cow<'a, str> {
     let Some(value) = value.filter(|value| !value.is_null()) else {
         return Cow::Borrowed("\"\"");
     };
@@ -246,7 +281,7 @@ pub fn output(value: Option<Raw<'_>>) -> Cow<'_, str> {
         return Cow::Borrowed(value.get());
     }
     if value.list().is_some_and(|list| !list.is_empty() && list.iter().all(|part| is_part(*part)))
-        && let Ok(parts) = parts(value, Voice::Input, Place::Root("output"))
+        && let Ok(parts) = parts(value, Voice::Input, Place::Root("output"), dropped)
     {
         return if parts == "[]" { Cow::Borrowed("\"\"") } else { parts };
     }
@@ -273,7 +308,10 @@ mod tests {
     fn content_of_either_spelling_becomes_what_codex_accepts() {
         #[track_caller]
         fn check(voice: Voice, content: &str, expected: &str) {
-            assert_eq!(parts(raw(content), voice, Place::Root("c")).unwrap(), expected);
+            assert_eq!(
+                parts(raw(content), voice, Place::Root("c"), &mut Vec::new()).unwrap(),
+                expected
+            );
         }
         use Voice::{Assistant, Input};
         check(Input, r#""hi \"x\"""#, r#"[{"type":"input_text","text":"hi \"x\""}]"#);
@@ -323,10 +361,20 @@ mod tests {
     }
 
     #[test]
+    fn req2_hints_of_other_caches_are_left_out_and_named_once() {
+        let mut dropped = Vec::new();
+        let content = r#"[{"type":"text","text":"a","prompt_cache_breakpoint":{"x":1}},{"type":"input_text","text":"b","prompt_cache_breakpoint":true,"cache_control":{}},{"type":"image_url","image_url":{"url":"u","format":"png"},"cache_control":null,"z":1}]"#;
+        let expected = r#"[{"type":"input_text","text":"a"},{"type":"input_text","text":"b"},{"type":"input_image","image_url":"u","z":1}]"#;
+        let path = Place::Root("c");
+        assert_eq!(parts(raw(content), Voice::Input, path, &mut dropped).unwrap(), expected);
+        assert_eq!(dropped, ["prompt_cache_breakpoint", "cache_control", "image_url.format"]);
+    }
+
+    #[test]
     fn a_list_that_needs_no_change_is_the_clients_own_text() {
         let content = raw(r#"[ {"type":"input_text", "text":"a"} ]"#);
         assert!(matches!(
-            parts(content, Voice::Input, Place::Root("c")).unwrap(),
+            parts(content, Voice::Input, Place::Root("c"), &mut Vec::new()).unwrap(),
             Cow::Borrowed(_)
         ));
     }
@@ -336,7 +384,9 @@ mod tests {
         #[track_caller]
         fn check(content: &str, param: &str) {
             assert_eq!(
-                parts(raw(content), Voice::Input, Place::Root("c")).unwrap_err().param,
+                parts(raw(content), Voice::Input, Place::Root("c"), &mut Vec::new())
+                    .unwrap_err()
+                    .param,
                 param
             );
         }
@@ -353,7 +403,7 @@ mod tests {
     fn tool_outputs_of_any_json_survive() {
         #[track_caller]
         fn check(value: Option<&str>, expected: &str) {
-            assert_eq!(output(value.map(raw)), expected);
+            assert_eq!(output(value.map(raw), &mut Vec::new()), expected);
         }
         check(Some(r#""done""#), r#""done""#);
         check(Some(r#"{"a":1}"#), r#""{\"a\":1}""#);

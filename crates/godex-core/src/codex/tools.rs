@@ -11,6 +11,10 @@ use crate::json::{self, Element, Object, Raw, Writer};
 /// The schema of a function that takes nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
 
+/// Tools that the public API hosts and Codex does not.
+const NOT_HOSTED: &[&str] =
+    &["file_search", "code_interpreter", "computer", "computer_use", "computer_use_preview", "mcp"];
+
 /// The tools of a request and the choice among them.
 #[derive(Debug, Default, Clone)]
 pub struct Tools<'a> {
@@ -173,6 +177,17 @@ fn tool<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused>
                 writer.raw(name, value.get());
             }
             Ok(Tool { kind: "web_search".into(), name: None, json: writer.finish_text().into() })
+        }
+        Some(kind) if NOT_HOSTED.contains(&kind) => {
+            let mut refused = Refused::new(
+                format!("{path}.type"),
+                format!(
+                    "The Codex backend hosts no tool '{kind}': take it out, or offer a function \
+                     of your own in its place."
+                ),
+            );
+            refused.code = Some("unsupported_value");
+            Err(refused)
         }
         Some(kind) => Ok(Tool {
             kind: kind.to_owned().into(),
@@ -358,6 +373,7 @@ mod tests {
         check("[1]", "tools[0]");
         check(r#"[{"type":"function","function":{}}]"#, "tools[0].function.name");
         check(r#"[{"type":"function"}]"#, "tools[0].name");
+        check(r#"[{"type":"web_search"},{"type":"file_search"}]"#, "tools[1].type");
         let word = raw(r#""maybe""#);
         assert_eq!(Tools::default().choose(word, "tool_choice").unwrap_err().param, "tool_choice");
     }

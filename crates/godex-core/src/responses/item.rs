@@ -26,12 +26,17 @@ pub enum Read<'a> {
     Left(&'static str),
 }
 
-/// Reads one element of `input`; `path` names it in refusals.
+/// Reads one element of `input`; `path` names it in refusals. What is left out of its content is
+/// added to `dropped` by name.
 ///
 /// # Errors
 ///
 /// When it is no item or cannot be carried.
-pub fn read<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+pub fn read<'a>(
+    element: &Element<'a>,
+    path: Place<'_>,
+    dropped: &mut Vec<String>,
+) -> Result<Read<'a>, Refused> {
     let raw = element.raw;
     if let Some(text) = raw.escaped() {
         let part = content::text_part(Voice::Input, text);
@@ -46,21 +51,26 @@ pub fn read<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Read<'a>, Refu
     });
     let kind = kind.transpose()?;
     match kind.as_deref() {
-        Some("message") => message(raw, object, path),
-        None if object.some("role").is_some() => message(raw, object, path),
+        Some("message") => message(raw, object, path, dropped),
+        None if object.some("role").is_some() => message(raw, object, path, dropped),
         None => Err(Refused::missing(Place::Member(&path, "type"))),
         Some(kind @ ("function_call" | "custom_tool_call")) => {
             call(raw, object, kind == "custom_tool_call", path)
         }
         Some(kind @ ("function_call_output" | "custom_tool_call_output")) => {
-            output(raw, object, kind == "custom_tool_call_output", path)
+            output(raw, object, kind == "custom_tool_call_output", path, dropped)
         }
         Some("reasoning") => Ok(reasoning(raw, object)),
         Some(_) => Ok(Read::Item(Item { kind: Kind::Other, json: raw.get().into() })),
     }
 }
 
-fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+fn message<'a>(
+    raw: Raw<'a>,
+    object: &Object<'a>,
+    path: Place<'_>,
+    dropped: &mut Vec<String>,
+) -> Result<Read<'a>, Refused> {
     let role = object.string("role");
     let (kind, voice) = match role.as_deref() {
         Some("user") => (Kind::User, Voice::Input),
@@ -76,7 +86,7 @@ fn message<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Rea
     };
     let said = match object.some("content") {
         None => Cow::Borrowed("[]"),
-        Some(value) => content::parts(value, voice, Place::Member(&path, "content"))?,
+        Some(value) => content::parts(value, voice, Place::Member(&path, "content"), dropped)?,
     };
     if said == "[]" {
         return Ok(Read::Empty);
@@ -139,6 +149,7 @@ fn output<'a>(
     object: &Object<'a>,
     custom: bool,
     path: Place<'_>,
+    dropped: &mut Vec<String>,
 ) -> Result<Read<'a>, Refused> {
     let id = call_id(object, path)?;
     let (kind, id_prefix) = if custom {
@@ -146,7 +157,7 @@ fn output<'a>(
     } else {
         ("function_call_output", "fco_")
     };
-    let text = content::output(object.get("output"));
+    let text = content::output(object.get("output"), dropped);
     let json = Edit { kind, id_prefix, replace: &[("output", text.as_ref())] }.apply(raw, object);
     Ok(Read::Item(Item { kind: Kind::Output(Call { id, custom }), json }))
 }
@@ -207,7 +218,9 @@ mod tests {
     #[track_caller]
     fn check(item: &str, expected: &str) {
         let raw = Raw::parse(item).unwrap();
-        match read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap() {
+        match read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
+            .unwrap()
+        {
             Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
             Read::Empty | Read::Left(_) => panic!("left out"),
         }
@@ -217,7 +230,9 @@ mod tests {
     fn refused(item: &str, param: &str) {
         let raw = Raw::parse(item).unwrap();
         assert_eq!(
-            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap_err().param,
+            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
+                .unwrap_err()
+                .param,
             param
         );
     }
@@ -277,7 +292,8 @@ mod tests {
     fn reasoning_that_cannot_be_replayed_is_left_out() {
         let raw = Raw::parse(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#).unwrap();
         assert!(matches!(
-            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0)).unwrap(),
+            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
+                .unwrap(),
             Read::Left(_)
         ));
     }

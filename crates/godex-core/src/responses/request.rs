@@ -102,12 +102,15 @@ impl<'a> Reader<'a> {
         };
         if let Some(text) = input.escaped() {
             if !text.is_empty() {
-                self.take(item::read(&Element::of(input), Place::Root("input"))?, 0);
+                let path = Place::Root("input");
+                let read = item::read(&Element::of(input), path, &mut self.draft.dropped)?;
+                self.take(read, 0);
             }
         } else if let Some(list) = input.elements() {
             self.draft.items.reserve(list.len());
             for (index, element) in list.iter().enumerate() {
-                let read = item::read(element, Place::Index(&Place::Root("input"), index))?;
+                let path = Place::Index(&Place::Root("input"), index);
+                let read = item::read(element, path, &mut self.draft.dropped)?;
                 self.take(read, index);
             }
         } else {

@@ -16,6 +16,11 @@ use crate::translate::stop;
 /// Parameters of chat that Codex has no word for.
 const CHAT_ONLY: &[&str] = &["audio", "logprobs", "modalities", "prediction", "web_search_options"];
 
+/// The members of a message and of a tool call that have a meaning here.
+const MESSAGE: &[&str] =
+    &["role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "audio"];
+const CALL: &[&str] = &["id", "type", "function", "custom", "index"];
+
 /// How a chat client wants calls back.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CallStyle {
@@ -270,10 +275,11 @@ impl<'a> Reader<'a> {
             let Some(message) = element.object else {
                 return Err(Refused::kind(path, "a message object"));
             };
+            self.name_strays(&message, MESSAGE, "messages[]");
             if message.some("name").is_some()
                 && message.string("role").as_deref() != Some("function")
             {
-                self.draft.drop_named(format!("{path}.name"));
+                self.draft.drop_named("messages[].name");
             }
             match message.string("role").as_deref() {
                 Some("system" | "developer") => {
@@ -316,6 +322,16 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Names what a message or a call has beyond what Codex has a word for.
+    fn name_strays(&mut self, object: &Object<'a>, known: &[&str], path: &str) {
+        let empty = |value: &Raw<'_>| matches!(value.get(), "null" | "[]" | "{}" | "\"\"");
+        for (name, _) in
+            object.iter().filter(|(name, value)| !known.contains(name) && !empty(value))
+        {
+            self.draft.drop_named(format!("{path}.{name}"));
+        }
+    }
+
     /// Leading guidance becomes part of the instructions, later guidance a developer message.
     /// Returns how many texts became instructions, with the message they came from.
     fn guidance(
@@ -324,7 +340,12 @@ impl<'a> Reader<'a> {
         path: Place<'_>,
     ) -> Result<Option<(usize, Item<'a>)>, Refused> {
         let Some(value) = message.some("content") else { return Ok(None) };
-        let parts = content::parts(value, Voice::Input, Place::Member(&path, "content"))?;
+        let parts = content::parts(
+            value,
+            Voice::Input,
+            Place::Member(&path, "content"),
+            &mut self.draft.dropped,
+        )?;
         if parts == "[]" {
             return Ok(None);
         }
@@ -346,7 +367,8 @@ impl<'a> Reader<'a> {
         path: Place<'_>,
     ) -> Result<(), Refused> {
         let Some(value) = message.some("content") else { return Ok(()) };
-        let parts = content::parts(value, voice, Place::Member(&path, "content"))?;
+        let parts =
+            content::parts(value, voice, Place::Member(&path, "content"), &mut self.draft.dropped)?;
         if parts != "[]" {
             let role = if voice == Voice::Assistant { "assistant" } else { "user" };
             self.draft.items.push(said(role, kind, &parts));
@@ -366,11 +388,6 @@ impl<'a> Reader<'a> {
                 format!("{path}.audio"),
                 "Audio cannot be carried: the Codex backend takes text, images and files only.",
             ));
-        }
-        for name in ["reasoning_content", "reasoning"] {
-            if message.some(name).is_some() {
-                self.draft.drop_named(name);
-            }
         }
         self.said(message, Kind::Assistant, Voice::Assistant, path)?;
         if let Some(refusal) =
@@ -403,6 +420,7 @@ impl<'a> Reader<'a> {
             .string("id")
             .filter(|id| !id.is_empty())
             .ok_or_else(|| Refused::missing(Place::Member(&path, "id")))?;
+        self.name_strays(&call, CALL, "messages[].tool_calls[]");
         let custom = call.string("type").as_deref() == Some("custom");
         let (member, argument) =
             if custom { ("custom", "input") } else { ("function", "arguments") };
@@ -422,7 +440,7 @@ impl<'a> Reader<'a> {
     /// are matched later.
     fn output(&mut self, id: Cow<'a, str>, value: Option<Raw<'a>>) {
         let custom = self.custom_calls.contains(&id);
-        let text = content::output(value);
+        let text = content::output(value, &mut self.draft.dropped);
         let mut writer = Writer::new(text.len() + 96);
         writer.string(
             "type",

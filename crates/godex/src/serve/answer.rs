@@ -13,6 +13,8 @@ use super::relay::Relay;
 
 /// The header that names what had to be left out of a request.
 pub(super) const DROPPED: HeaderName = HeaderName::from_static("x-godex-dropped");
+/// How much of a list of names is told: clients have limits for headers.
+const MOST_NAMED: usize = 2048;
 /// The header that names the model that answers when it is not the one asked for.
 pub(super) const MODEL: HeaderName = HeaderName::from_static("x-godex-model");
 
@@ -84,6 +86,9 @@ pub(super) fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 /// Names what was left out of the request.
 pub(super) fn name_dropped(headers: &mut HeaderMap, dropped: &[String]) {
     if !dropped.is_empty() {
-        set(headers, DROPPED, &dropped.join(", "));
+        // A name is the client's own: not all of it may stand in a header.
+        let visible = |c: char| if (' '..='~').contains(&c) { c } else { '?' };
+        let names: String = dropped.join(", ").chars().map(visible).take(MOST_NAMED).collect();
+        set(headers, DROPPED, &names);
     }
 }

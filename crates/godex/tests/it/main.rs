@@ -8,6 +8,7 @@
 
 mod backend;
 mod cancel;
+mod carried;
 mod chat;
 mod cli;
 mod client;

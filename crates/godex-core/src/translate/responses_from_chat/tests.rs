@@ -104,7 +104,7 @@ fn what_codex_has_no_word_for_is_left_out_and_named() {
             "logprobs",
             "n",
             "prediction",
-            "messages[0].name"
+            "messages[].name"
         ]
     );
     assert!(body.contains(r#""reasoning":{"effort":"low"}"#), "{body}");
