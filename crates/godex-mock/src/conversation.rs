@@ -22,6 +22,8 @@ pub(crate) struct Turn {
     pub(crate) question: String,
     /// Outputs of tools that came after the prompt, as text.
     pub(crate) outputs: Vec<String>,
+    /// Names of the tools that were called since the prompt.
+    pub(crate) called: Vec<String>,
 }
 
 /// Beginnings of user messages that clients add on their own, around the user's words.
@@ -76,11 +78,15 @@ pub(crate) fn last_turn(input: &[Value]) -> Turn {
                 if answered || !turn.outputs.is_empty() {
                     texts.clear();
                     turn.outputs.clear();
+                    turn.called.clear();
                     answered = false;
                 }
                 texts.push(text);
             }
             ("message", Some("assistant")) => answered = true,
+            ("function_call" | "custom_tool_call", _) => {
+                turn.called.extend(item.get("name").and_then(Value::as_str).map(str::to_owned));
+            }
             ("function_call_output" | "custom_tool_call_output", _) => {
                 turn.outputs.push(text(item.get("output")));
             }

@@ -5,19 +5,27 @@ use serde_json::{Map, Value, json};
 /// How deep a schema that refers to itself is followed.
 const DEPTH: usize = 16;
 
+/// Texts for strings without a form, taken in order.
+type Words<'a> = &'a mut dyn Iterator<Item = String>;
+
 /// Makes a value for `schema`; references are looked up in the same document.
 pub(crate) fn of(schema: &Value) -> Value {
-    make(schema, schema, 0)
+    with(schema, &mut std::iter::empty())
 }
 
-fn make(schema: &Value, root: &Value, depth: usize) -> Value {
+/// Makes a value for `schema` with `words` where any text will do.
+pub(crate) fn with(schema: &Value, words: Words<'_>) -> Value {
+    make(schema, schema, 0, words)
+}
+
+fn make(schema: &Value, root: &Value, depth: usize, words: Words<'_>) -> Value {
     let Some(fields) = schema.as_object() else { return json!("mock") };
     if depth > DEPTH {
         return Value::Null;
     }
     if let Some(target) = fields.get("$ref").and_then(Value::as_str) {
         let found = target.strip_prefix('#').and_then(|it| root.pointer(it));
-        return found.map_or(Value::Null, |it| make(it, root, depth + 1));
+        return found.map_or(Value::Null, |it| make(it, root, depth + 1, words));
     }
     if let Some(constant) = fields.get("const") {
         return constant.clone();
@@ -28,16 +36,16 @@ fn make(schema: &Value, root: &Value, depth: usize) -> Value {
     for combinator in ["anyOf", "oneOf", "allOf"] {
         let choices = fields.get(combinator).and_then(Value::as_array);
         if let Some(first) = choices.and_then(|it| it.first()) {
-            return make(first, root, depth + 1);
+            return make(first, root, depth + 1, words);
         }
     }
     match kind(fields) {
-        "object" => object(fields, root, depth),
-        "array" => array(fields, root, depth),
+        "object" => object(fields, root, depth, words),
+        "array" => array(fields, root, depth, words),
         "integer" | "number" => number(fields),
         "boolean" => json!(true),
         "null" => Value::Null,
-        _ => Value::String(string(fields)),
+        _ => Value::String(string(fields, words)),
     }
 }
 
@@ -54,24 +62,24 @@ fn kind(fields: &Map<String, Value>) -> &str {
     }
 }
 
-fn object(fields: &Map<String, Value>, root: &Value, depth: usize) -> Value {
+fn object(fields: &Map<String, Value>, root: &Value, depth: usize, words: Words<'_>) -> Value {
     let properties = fields.get("properties").and_then(Value::as_object);
     let required = fields.get("required").and_then(Value::as_array).into_iter().flatten();
     let made = required.filter_map(Value::as_str).map(|name| {
         let schema = properties.and_then(|it| it.get(name)).unwrap_or(&Value::Null);
-        (name.to_owned(), make(schema, root, depth + 1))
+        (name.to_owned(), make(schema, root, depth + 1, words))
     });
     Value::Object(made.collect())
 }
 
-fn array(fields: &Map<String, Value>, root: &Value, depth: usize) -> Value {
+fn array(fields: &Map<String, Value>, root: &Value, depth: usize, words: Words<'_>) -> Value {
     let limit = |name: &str| fields.get(name).and_then(Value::as_u64).map(|it| it.min(1000));
     let most = limit("maxItems").unwrap_or(u64::MAX);
     // A schema that contains itself in a list ends with the empty list.
     let wanted = u64::from(depth <= DEPTH / 2);
     let count = limit("minItems").unwrap_or(0).max(wanted).min(most);
     let items = fields.get("items").unwrap_or(&Value::Null);
-    Value::Array((0..count).map(|_| make(items, root, depth + 1)).collect())
+    Value::Array((0..count).map(|_| make(items, root, depth + 1, words)).collect())
 }
 
 fn number(fields: &Map<String, Value>) -> Value {
@@ -97,7 +105,9 @@ fn number(fields: &Map<String, Value>) -> Value {
     if number.fract() == 0.0 { json!(whole) } else { json!(number) }
 }
 
-fn string(fields: &Map<String, Value>) -> String {
+fn string(fields: &Map<String, Value>, words: Words<'_>) -> String {
+    let free = !fields.contains_key("format") && !fields.contains_key("pattern");
+    let word = if free { words.next() } else { None };
     let text = match fields.get("format").and_then(Value::as_str) {
         Some("date-time") => "2026-01-01T00:00:00Z",
         Some("date") => "2026-01-01",
@@ -106,7 +116,7 @@ fn string(fields: &Map<String, Value>) -> String {
         Some("uri") => "https://example.com/",
         Some("uuid") => "00000000-0000-4000-8000-000000000000",
         Some("ipv4") => "127.0.0.1",
-        Some(_) | None => "mock",
+        Some(_) | None => word.as_deref().unwrap_or("mock"),
     };
     let limit = |name: &str| {
         fields.get(name).and_then(Value::as_u64).and_then(|it| usize::try_from(it).ok())

@@ -4,7 +4,11 @@
 //! the turn ends or what the model does; several are played one after another, a new one each
 //! time all tool calls of the one before have their output. When none is left, the answer
 //! quotes the outputs (`The tool said: ...`), or, without any script, the prompt
-//! (`Mock answer to: ...`). `once` before a marker plays it only for the first request with
+//! (`Mock answer to: ...`). Without a script the model also calls the tool that `tool_choice`
+//! demands, that a question is about (`How is the weather?` and `get_weather`) or that is written
+//! out (`add(3)`), each once in a turn, and fills the schema or the object that is asked for;
+//! where any text will do it writes what the tools said, else what the user put in quotation
+//! marks. `once` before a marker plays it only for the first request with
 //! this prompt, `times N` for the first N; later ones go on as if it were not there.
 //!
 //! | marker | what happens |

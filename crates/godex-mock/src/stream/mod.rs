@@ -3,12 +3,14 @@
 //! - [`plan`]: what the model does in this turn.
 //! - [`envelope`]: the response object around it, and its usage.
 //! - [`items`]: output items as events.
+//! - [`sense`]: what it does without a script.
 //! - [`cache`]: which part of the input a session has sent before.
 
 pub(crate) mod cache;
 pub(crate) mod envelope;
 mod items;
 pub(crate) mod plan;
+mod sense;
 
 use std::collections::VecDeque;
 use std::time::Duration;

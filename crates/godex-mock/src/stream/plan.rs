@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::sense;
 use crate::conversation::{self, Tool, Turn};
 use crate::instance;
 use crate::outflow::Step;
@@ -82,7 +83,9 @@ pub(crate) fn settle(
 ) -> Plan {
     let mut plan = match act {
         Some(act) => scripted(act, turn, fields, number),
-        None => Plan { pieces: vec![unscripted(turn, fields, number)], finish: Finish::Completed },
+        None => {
+            Plan { pieces: vec![sense::answer(turn, fields, number)], finish: Finish::Completed }
+        }
     };
     if !plan.pieces.is_empty()
         && let Some(reasoning) = reasoning(script, turn, fields)
@@ -112,13 +115,14 @@ fn scripted(act: &Act, turn: &Turn, fields: &Map<String, Value>, number: u64) ->
         Act::Commentary => Plan {
             pieces: vec![
                 phased("Thinking aloud about it.", "commentary"),
-                phased(&quote(turn), "final_answer"),
+                phased(&sense::quote(turn), "final_answer"),
             ],
             finish: Finish::Completed,
         },
-        Act::Image => {
-            Plan { pieces: vec![Piece::Image, message(quote(turn))], finish: Finish::Completed }
-        }
+        Act::Image => Plan {
+            pieces: vec![Piece::Image, message(sense::quote(turn))],
+            finish: Finish::Completed,
+        },
         Act::Incomplete(reason) => Plan {
             pieces: vec![Piece::Message {
                 text: "This answer is not".to_owned(),
@@ -134,9 +138,10 @@ fn scripted(act: &Act, turn: &Turn, fields: &Map<String, Value>, number: u64) ->
         Act::Drop => partly(Finish::Break(Step::Drop)),
         Act::Reset => partly(Finish::Break(Step::Reset)),
         Act::HangMid => partly(Finish::Break(Step::Hang)),
-        Act::HangAfter => {
-            Plan { pieces: vec![message(quote(turn))], finish: Finish::CompletedThen(Step::Linger) }
-        }
+        Act::HangAfter => Plan {
+            pieces: vec![message(sense::quote(turn))],
+            finish: Finish::CompletedThen(Step::Linger),
+        },
         // These never get as far as a stream of events.
         Act::Empty
         | Act::CutBefore
@@ -148,25 +153,7 @@ fn scripted(act: &Act, turn: &Turn, fields: &Map<String, Value>, number: u64) ->
     }
 }
 
-/// The answer to a request without a script.
-fn unscripted(turn: &Turn, fields: &Map<String, Value>, number: u64) -> Piece {
-    if turn.outputs.is_empty()
-        && let Some(tool) = demanded(fields)
-    {
-        return Piece::Calls(vec![call(&tool, body_for(&tool), number, 0)]);
-    }
-    let format = fields.get("text").and_then(|it| it.get("format"));
-    match format.and_then(|it| it.get("type")).and_then(Value::as_str) {
-        Some("json_schema") => {
-            let schema = format.and_then(|it| it.get("schema")).unwrap_or(&Value::Null);
-            message(instance::of(schema).to_string())
-        }
-        Some("json_object") => message(json!({ "answer": quote(turn) }).to_string()),
-        Some(_) | None => message(quote(turn)),
-    }
-}
-
-fn message(text: String) -> Piece {
+pub(super) fn message(text: String) -> Piece {
     Piece::Message { text, phase: None, status: "completed" }
 }
 
@@ -174,34 +161,7 @@ fn phased(text: &str, phase: &'static str) -> Piece {
     Piece::Message { text: text.to_owned(), phase: Some(phase), status: "completed" }
 }
 
-/// A text by which a client can tell that its words, or those of its tools, arrived.
-fn quote(turn: &Turn) -> String {
-    if turn.outputs.is_empty() {
-        let question: String = turn.question.chars().take(200).collect();
-        format!("Mock answer to: {question}")
-    } else {
-        format!("The tool said: {}", turn.outputs.join("\n"))
-    }
-}
-
-/// The tool that the request demands.
-fn demanded(fields: &Map<String, Value>) -> Option<Tool<'_>> {
-    let mut offered = conversation::tools(fields).into_iter();
-    match fields.get("tool_choice")? {
-        Value::String(mode) if mode == "required" => {
-            offered.find(|it| ["function", "custom"].contains(&it.kind))
-        }
-        Value::Object(choice) => {
-            let name = choice.get("name").and_then(Value::as_str)?;
-            offered.find(|it| it.name == name)
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            None
-        }
-    }
-}
-
-fn call(tool: &Tool<'_>, body: String, number: u64, index: usize) -> Call {
+pub(super) fn call(tool: &Tool<'_>, body: String, number: u64, index: usize) -> Call {
     Call {
         custom: tool.kind == "custom",
         name: tool.name.to_owned(),
