@@ -147,7 +147,7 @@ impl Backend {
             }
         };
         let parallel = fields.get("parallel_tool_calls") != Some(&Value::Bool(false));
-        let act = self.attempts.due(&script, &turn.prompt, turn.outputs.len(), parallel);
+        let act = self.attempts.due(&script, &turn.scripted, turn.outputs.len(), parallel);
         if !script.slow_headers.is_zero() {
             tokio::time::sleep(script.slow_headers).await;
         }

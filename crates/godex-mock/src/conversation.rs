@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::script;
+
 /// A tool the client offers, wherever it stands in the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tool<'a> {
@@ -18,6 +20,9 @@ pub(crate) struct Tool<'a> {
 pub(crate) struct Turn {
     /// All user texts since the last word of the assistant, newest last, without context.
     pub(crate) prompt: String,
+    /// Those of them that carry a script, all of them if none does: what clients add to the
+    /// user's words when they ask again does not make it another prompt.
+    pub(crate) scripted: String,
     /// The last of those texts alone.
     pub(crate) question: String,
     /// Outputs of tools that came after the prompt, as text.
@@ -95,6 +100,9 @@ pub(crate) fn last_turn(input: &[Value]) -> Turn {
     }
     turn.question = texts.last().cloned().unwrap_or_default();
     turn.prompt = texts.join("\n");
+    let scripts: Vec<&str> =
+        texts.iter().map(String::as_str).filter(|it| it.contains(script::OPEN)).collect();
+    turn.scripted = if scripts.is_empty() { turn.prompt.clone() } else { scripts.join("\n") };
     turn
 }
 

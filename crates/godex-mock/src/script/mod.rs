@@ -171,7 +171,8 @@ impl Act {
     }
 }
 
-const OPEN: &str = "[[mock:";
+/// How a marker begins.
+pub(crate) const OPEN: &str = "[[mock:";
 const CLOSE: &str = "]]";
 
 /// Reads every marker of a text.

@@ -127,7 +127,7 @@ impl ApiError {
             Self::NoKey => look(401, INVALID, "invalid_api_key",
                 "No API key was given. Send the header 'Authorization: Bearer <key>'; `godex proxy keys add` makes a key."),
             Self::WrongKey => look(401, INVALID, "invalid_api_key",
-                "The API key is not valid here: unknown, revoked or expired. `godex proxy keys list` shows the keys there are."),
+                "Incorrect API key provided: it is unknown here, revoked or expired. `godex proxy keys list` shows the keys there are."),
             Self::Malformed(malformed) => look(400, INVALID, "invalid_json",
                 format!("The body is not a JSON object that can be read: {malformed}.")),
             Self::Refused(refused) => Look {
