@@ -17,8 +17,8 @@ use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 
 use super::values::{
-    ByteSize, ModelAlias, parse_backups, parse_count, parse_duration, parse_header, parse_listen,
-    parse_pause, parse_size, parse_text, parse_token, parse_workers,
+    ByteSize, ModelAlias, parse_backups, parse_count, parse_duration, parse_header, parse_host,
+    parse_listen, parse_origin, parse_pause, parse_size, parse_text, parse_token, parse_workers,
 };
 
 /// The flags of `godex proxy`.
@@ -39,6 +39,18 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "GODEX_PROXY_MAX_BODY", value_name = "SIZE", default_value = "64MiB")]
     #[arg(help_heading = LISTENER)]
     pub(super) max_body: ByteSize,
+
+    /// Name by which clients reach a loopback listener, besides localhost; repeatable
+    #[arg(long = "allowed-host", env = "GODEX_PROXY_ALLOWED_HOST", value_name = "HOST")]
+    #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_host)]
+    #[arg(help_heading = LISTENER)]
+    pub(super) allowed_hosts: Vec<String>,
+
+    /// Origin of web pages that may call, besides those of this machine; repeatable
+    #[arg(long = "cors-origin", env = "GODEX_PROXY_CORS_ORIGIN", value_name = "ORIGIN")]
+    #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_origin)]
+    #[arg(help_heading = LISTENER)]
+    pub(super) cors_origins: Vec<String>,
 
     /// How often a silent stream sends a comment to its client; `0s` is never
     #[arg(long, env = "GODEX_PROXY_HEARTBEAT", value_name = "DURATION", default_value = "15s")]

@@ -35,6 +35,10 @@ pub(crate) use values::{BaseUrl, parse_listen};
 pub(crate) struct Config {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
+    /// Names by which a loopback listener is reached, besides its own.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// Origins of pages that may call, besides those of this machine.
+    pub(crate) cors_origins: Vec<String>,
     /// Who may call.
     pub(crate) admission: Admission,
     /// Requests a key may make when it has no rate of its own.

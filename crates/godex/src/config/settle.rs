@@ -117,6 +117,8 @@ impl ProxyArgs {
         let token_url = surroundings.token_url.as_deref().unwrap_or(TOKEN_URL);
         Ok(Config {
             listen: self.listen,
+            allowed_hosts: self.allowed_hosts,
+            cors_origins: self.cors_origins,
             admission: if self.allow_any_key {
                 Admission::Anyone
             } else {

@@ -1,7 +1,7 @@
 //! How each kind of value is written. A refusal says what is wrong and how to write it right.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -24,6 +24,45 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     }
     Err(format!("the host is not an IP address; {remedy}"))
+}
+
+/// A host name or an address, without a port, in lower case.
+pub(super) fn parse_host(text: &str) -> Result<String, String> {
+    let host = text.trim().to_ascii_lowercase();
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    let version_6 = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let address = version_6.is_some_and(|it| it.parse::<Ipv6Addr>().is_ok());
+    if address || (!host.is_empty() && host.bytes().all(plain)) {
+        return Ok(host);
+    }
+    Err("it is not a host; write a name or an address without a port, like proxy.local".into())
+}
+
+/// The origin of a web page, as a browser writes it.
+pub(super) fn parse_origin(text: &str) -> Result<String, String> {
+    let remedy = "write a scheme and a host, with a port if it has one, like https://chat.example";
+    let origin = text.trim().trim_end_matches('/').to_ascii_lowercase();
+    if origin == "*" || origin == "null" {
+        return Err(format!("it stands for pages of anybody; {remedy}"));
+    }
+    let (scheme, host) =
+        origin.split_once("://").ok_or(format!("it is not an origin; {remedy}"))?;
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/\\?#@*\"'".contains(&byte);
+    let named = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    if scheme.is_empty()
+        || !scheme.bytes().all(named)
+        || host.is_empty()
+        || !host.bytes().all(plain)
+    {
+        return Err(format!("it is not an origin; {remedy}"));
+    }
+    // Browsers leave out what the scheme says anyway.
+    let usual = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => "",
+    };
+    Ok(origin.strip_suffix(usual).unwrap_or(&origin).to_owned())
 }
 
 /// The longest duration a flag may name: ten years, far from where clocks overflow.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use godex_core::key::KeyHash;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue};
 
 use super::error::ApiError;
 use super::state::App;
@@ -22,6 +22,24 @@ pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiErro
     app.keys.resolve(&KeyHash::of(presented), clock::timestamp()).ok_or(ApiError::WrongKey)
 }
 
+/// Whether a key may pay for what the head announces. A token that was made up proves nothing,
+/// so its request must be one that no page can send without being asked about first.
+///
+/// # Errors
+///
+/// When it is none of those.
+pub(super) fn announced(key: &Key, headers: &HeaderMap) -> Result<(), ApiError> {
+    if key.id.is_token() && !headers.get(CONTENT_TYPE).is_some_and(is_json) {
+        return Err(ApiError::NotJson);
+    }
+    Ok(())
+}
+
+fn is_json(value: &HeaderValue) -> bool {
+    let kind = value.as_bytes().split(|it| *it == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(b"application/json")
+}
+
 /// `Authorization: Bearer`, in any case, else `x-api-key`.
 fn presented(headers: &HeaderMap) -> Option<&str> {
     let bearer =
@@ -36,6 +54,22 @@ fn presented(headers: &HeaderMap) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_is_announced_with_or_without_parameters() {
+        for (value, expected) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/json ;x", true),
+            ("application/jsonx", false),
+            ("text/plain", false),
+            ("text/plain;application/json", false),
+            ("application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(&value.parse().unwrap()), expected, "{value}");
+        }
+    }
 
     #[test]
     fn a_key_is_presented_as_bearer_in_any_case_or_as_x_api_key() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -31,6 +31,26 @@ const AHEAD: usize = 1 << 20;
 const REST: usize = 64 << 20;
 const REST_TIME: Duration = Duration::from_secs(1);
 
+/// The body of a request, until somebody reads it.
+pub(super) struct Upload {
+    incoming: Incoming,
+    /// The client sends it only when it is told to go on, which asking for it does.
+    held_back: bool,
+}
+
+impl Upload {
+    /// The body that follows a head.
+    pub(super) fn new(incoming: Incoming, headers: &HeaderMap) -> Self {
+        Self { incoming, held_back: headers.contains_key(EXPECT) }
+    }
+
+    /// What has to be taken off the connection before it can serve again. A body that was held
+    /// back and never asked for is not on its way.
+    pub(super) fn rest(self) -> Option<Incoming> {
+        (!self.held_back && !self.incoming.is_end_stream()).then_some(self.incoming)
+    }
+}
+
 /// Takes what is left of a body off the connection, so that the answer arrives and the
 /// connection can serve again; past the bounds it is closed.
 pub(super) async fn discard(body: Incoming) {
@@ -48,7 +68,7 @@ pub(super) async fn discard(body: Incoming) {
 /// client goes away.
 pub(super) async fn read(
     headers: &HeaderMap,
-    body: &mut Incoming,
+    body: &mut Upload,
     limit: usize,
 ) -> Result<Bytes, ApiError> {
     let codings = encoding::of(headers)?;
@@ -58,7 +78,8 @@ pub(super) async fn read(
         return Err(ApiError::TooLarge { limit });
     }
     let ahead = declared.unwrap_or(0).min(AHEAD);
-    let whole = gather(body, ahead, limit, clock::monotonic().into()).await?;
+    body.held_back = false;
+    let whole = gather(&mut body.incoming, ahead, limit, clock::monotonic().into()).await?;
     if codings.is_empty() {
         return Ok(whole);
     }

@@ -3,8 +3,8 @@
 use godex_core::json::Object;
 use godex_core::translate::chat_from_responses::{Look, ReasoningMode};
 use godex_core::translate::responses_from_chat;
-use hyper::body::Incoming;
 
+use super::body::Upload;
 use super::error::ApiError;
 use super::exchange::{Exchange, Prepared};
 use super::face::Face;
@@ -18,7 +18,7 @@ use crate::clock;
 pub(super) async fn prepare(
     exchange: &mut Exchange,
     parts: &http::request::Parts,
-    body: &mut Incoming,
+    body: &mut Upload,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let object = Object::parse(&body)?;

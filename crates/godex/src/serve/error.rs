@@ -44,6 +44,16 @@ pub(super) enum ApiError {
     Garbled(&'static str),
     /// The client left; nobody reads the answer.
     ClientGone,
+    /// A body that is not announced as JSON, from a token that was made up.
+    NotJson,
+    /// A head that is too large.
+    HeadTooLarge,
+    /// A head with no host, with several, or with one that cannot be one.
+    NoHost,
+    /// A host that is not served.
+    WrongHost(String),
+    /// A page that may not call.
+    Origin(String),
     /// No such path.
     NoRoute(String),
     /// No such method on this path; what there is.
@@ -141,6 +151,24 @@ impl ApiError {
                 format!("Bodies with the content encoding '{}' are not read. These are: {}.", printable(encoding), encoding::ACCEPTED)),
             Self::Garbled(encoding) => look(400, INVALID, "invalid_content_encoding",
                 format!("The body is not what its content encoding '{encoding}' says, or was cut off.")),
+            Self::NotJson => look(415, INVALID, "unsupported_media_type",
+                "With --allow-any-key a request needs the header 'Content-Type: application/json', which no web page can send unasked."),
+            Self::HeadTooLarge => look(431, INVALID, "request_header_fields_too_large",
+                "The headers are larger than 64 KiB in all, or more than 100."),
+            Self::NoHost => look(400, INVALID, "invalid_host",
+                "A request names its host once: one header 'Host' with a name or an address."),
+            Self::WrongHost(host) => {
+                let host = printable(host);
+                look(421, INVALID, "misdirected_request",
+                    format!("The host '{host}' is not served here. If clients shall reach the proxy by it: godex proxy --allowed-host {host}"))
+            }
+            Self::Origin(origin) if origin == "null" => look(403, INVALID, "origin_not_allowed",
+                "Pages without an origin (files, sandboxed frames) may not use this proxy. Serve the page from an origin of its own and allow that with --cors-origin."),
+            Self::Origin(origin) => {
+                let origin = printable(origin);
+                look(403, INVALID, "origin_not_allowed",
+                    format!("Pages of '{origin}' may not use this proxy. To let them: godex proxy --cors-origin {origin}"))
+            }
             Self::ClientGone => look(400, INVALID, "incomplete_body", "The body ended before it was complete."),
             Self::NoRoute(path) => look(404, INVALID, "unknown_url",
                 format!("Unknown request URL: {}. There are /v1/responses, /v1/chat/completions, /v1/models and /health.", printable(path))),
@@ -193,13 +221,17 @@ impl ApiError {
                 }
             }
             // What is left of the body may never come.
-            Self::TooSlow | Self::ClientGone | Self::Draining => {
+            Self::TooSlow | Self::ClientGone | Self::Draining | Self::HeadTooLarge => {
                 answer_headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Malformed(_)
             | Self::Refused(_)
             | Self::TooLarge { .. }
             | Self::Garbled(_)
+            | Self::NotJson
+            | Self::NoHost
+            | Self::WrongHost(_)
+            | Self::Origin(_)
             | Self::NoRoute(_)
             | Self::NoModel(_)
             | Self::ModelNotAllowed(_)

@@ -12,9 +12,9 @@ use godex_core::codex::pairs;
 use godex_core::identity::{Name, Source, is_uuid};
 use godex_core::policy::quota;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request};
-use hyper::body::Incoming;
 
 use super::answer::{self, AnswerBody};
+use super::body::Upload;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::face::Face;
@@ -57,9 +57,9 @@ impl Exchange {
     pub(super) async fn receive(
         &mut self,
         parts: &request::Parts,
-        incoming: &mut Incoming,
+        upload: &mut Upload,
     ) -> Result<bytes::Bytes, ApiError> {
-        let body = body::read(&parts.headers, incoming, self.app.max_body).await?;
+        let body = body::read(&parts.headers, upload, self.app.max_body).await?;
         let now = Now::read();
         let estimate = quota::estimate(body.len() as u64, None);
         let admitted = self.app.admission.admit(&self.key, estimate, now);

@@ -4,6 +4,7 @@
 mod admit;
 mod answer;
 mod body;
+mod browser;
 mod chat;
 mod collect;
 mod connections;

@@ -4,8 +4,8 @@ use godex_core::json::Object;
 use godex_core::responses::request::read;
 use godex_core::responses::response::Patches;
 use http::request;
-use hyper::body::Incoming;
 
+use super::body::Upload;
 use super::error::ApiError;
 use super::exchange::{Exchange, Prepared};
 use super::face::Face;
@@ -19,7 +19,7 @@ use super::passed;
 pub(super) async fn prepare(
     exchange: &mut Exchange,
     parts: &request::Parts,
-    body: &mut Incoming,
+    body: &mut Upload,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);

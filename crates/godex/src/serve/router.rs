@@ -10,10 +10,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
-use http_body::Body;
 use hyper::body::Incoming;
+use percent_encoding::percent_decode_str;
 
 use super::answer::{self, AnswerBody};
+use super::body::Upload;
+use super::browser::{self, Page};
 use super::entry::Entry;
 use super::error::ApiError;
 use super::exchange::{self, Exchange};
@@ -23,6 +25,9 @@ use crate::clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
+
+/// How large a head may be, in bytes.
+const LARGEST_HEAD: usize = 64 << 10;
 
 /// Where a path leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +43,22 @@ enum Route<'p> {
 }
 
 impl<'p> Route<'p> {
-    /// Clients leave out `/v1` or end with a slash often enough.
+    /// Clients leave out `/v1`, end with a slash or double one often enough; `squeezed` is where
+    /// a path without its double slashes is kept.
+    fn find(path: &'p str, squeezed: &'p mut String) -> Option<Self> {
+        if let Some(route) = Self::of(path) {
+            return Some(route);
+        }
+        if !path.contains("//") {
+            return None;
+        }
+        for part in path.split('/').filter(|it| !it.is_empty()) {
+            squeezed.push('/');
+            squeezed.push_str(part);
+        }
+        Self::of(squeezed)
+    }
+
     fn of(path: &'p str) -> Option<Self> {
         let path = if path.len() > 1 { path.strip_suffix('/').unwrap_or(path) } else { path };
         match path {
@@ -57,13 +77,13 @@ impl<'p> Route<'p> {
 
     fn methods(self) -> &'static str {
         match self {
-            Self::Responses | Self::Chat => "POST",
+            Self::Responses | Self::Chat => "POST, OPTIONS",
             Self::Models
             | Self::Model(_)
             | Self::Usage
             | Self::Health
             | Self::Ready
-            | Self::Root => "GET, HEAD",
+            | Self::Root => "GET, HEAD, OPTIONS",
         }
     }
 
@@ -90,7 +110,8 @@ pub(super) async fn answer(
     let id = request_id();
     let logged =
         app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
-    let outcome = caught(route(app, peer, request, &id)).await;
+    let page = app.browser.page(request.headers());
+    let outcome = caught(route(app, peer, request, &page, &id)).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
     let mut response = match outcome {
         Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,
@@ -100,6 +121,7 @@ pub(super) async fn answer(
         log(&id, &method, &path, response.status(), started);
     }
     finish(response.headers_mut(), &id, started);
+    page.describe(response.headers_mut());
     response
 }
 
@@ -113,26 +135,57 @@ async fn route(
     app: Arc<App>,
     peer: SocketAddr,
     request: Request<Incoming>,
+    page: &Page,
     id: &str,
 ) -> Result<Routed, ApiError> {
-    let (parts, mut body) = request.into_parts();
-    let routed = direct(&app, peer, parts, &mut body, id).await;
-    if !body.is_end_stream() {
-        app.tasks.spawn(body::discard(body));
+    let (parts, incoming) = request.into_parts();
+    let mut upload = Upload::new(incoming, &parts.headers);
+    let routed = match admissible(&app, &parts, page) {
+        Ok(()) => direct(&app, peer, parts, &mut upload, id).await,
+        Err(error) => Err(error),
+    };
+    if let Some(rest) = upload.rest() {
+        app.tasks.spawn(body::discard(rest));
     }
     routed
+}
+
+/// Whether anybody may ask like this, whatever for.
+fn admissible(app: &App, parts: &request::Parts, page: &Page) -> Result<(), ApiError> {
+    let line = parts.uri.path().len() + parts.uri.query().map_or(0, str::len);
+    let lines = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
+    if line + parts.headers.iter().map(lines).sum::<usize>() > LARGEST_HEAD {
+        return Err(ApiError::HeadTooLarge);
+    }
+    app.browser.host(parts)?;
+    match page {
+        Page::None | Page::Welcome(_) => Ok(()),
+        Page::Stranger(origin) => Err(ApiError::Origin(origin.clone())),
+    }
 }
 
 async fn direct(
     app: &Arc<App>,
     peer: SocketAddr,
     parts: request::Parts,
-    body: &mut Incoming,
+    body: &mut Upload,
     id: &str,
 ) -> Result<Routed, ApiError> {
-    let Some(route) = Route::of(parts.uri.path()) else {
+    let asked = parts.method == Method::OPTIONS;
+    if asked && browser::is_preflight(&parts.headers) {
+        return Ok(Routed::Plain(browser::preflight(&parts.headers)));
+    }
+    if asked && parts.uri.path() == "*" {
+        return Ok(Routed::Plain(browser::all_options()));
+    }
+    let mut squeezed = String::new();
+    let Some(route) = Route::find(parts.uri.path(), &mut squeezed) else {
         return Err(ApiError::NoRoute(parts.uri.path().to_owned()));
     };
+    if asked {
+        let methods = HeaderValue::from_static(route.methods());
+        return Ok(Routed::Plain(browser::options(methods)));
+    }
     if !route.allows(&parts.method) {
         return Err(ApiError::NoMethod(route.methods()));
     }
@@ -142,6 +195,7 @@ async fn direct(
         Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
         Route::Responses | Route::Chat => {
             let key = admit::caller(app, &parts.headers)?;
+            admit::announced(&key, &parts.headers)?;
             if app.is_draining() {
                 return Err(ApiError::Draining);
             }
@@ -168,7 +222,8 @@ async fn direct(
         }
         Route::Model(model) => {
             let key = admit::caller(app, &parts.headers)?;
-            (models::retrieve(app, &key, model).await?, key)
+            let model = percent_decode_str(model).decode_utf8_lossy();
+            (models::retrieve(app, &key, &model).await?, key)
         }
         Route::Usage => {
             let key = admit::caller(app, &parts.headers)?;
@@ -179,7 +234,14 @@ async fn direct(
     Ok(Routed::Plain(plain.0))
 }
 
-const ROOT: &str = r#"{"name":"godex","base_url":"/v1","health":"/health"}"#;
+/// What somebody sees who looks at the address alone.
+const ROOT: &str = concat!(
+    r#"{"name":"godex","version":""#,
+    env!("CARGO_PKG_VERSION"),
+    r#"","description":"An OpenAI-compatible API in front of the ChatGPT Codex backend","#,
+    r#""base_url":"/v1","endpoints":["POST /v1/responses","POST /v1/chat/completions","#,
+    r#""GET /v1/models","GET /v1/usage","GET /health","GET /readyz"],"health":"/health"}"#
+);
 
 /// A panic on the way becomes an answer: one request's bug is no other's.
 async fn caught(work: impl Future<Output = Result<Routed, ApiError>>) -> Result<Routed, ApiError> {
@@ -235,7 +297,7 @@ mod tests {
     fn paths_lead_where_clients_expect() {
         #[track_caller]
         fn check(path: &str, expected: Option<Route<'_>>) {
-            assert_eq!(Route::of(path), expected);
+            assert_eq!(Route::find(path, &mut String::new()), expected);
         }
         check("/v1/responses", Some(Route::Responses));
         check("/responses", Some(Route::Responses));
@@ -246,6 +308,12 @@ mod tests {
         check("/v1/models/", Some(Route::Models));
         check("/health", Some(Route::Health));
         check("/", Some(Route::Root));
+        check("//v1//responses/", Some(Route::Responses));
+        check("/v1//models/openai/x", Some(Route::Model("openai/x")));
+        check("/v1/./responses", None);
+        check("/v1/models/../responses", Some(Route::Model("../responses")));
+        check("/v1/%72esponses", None);
+        check("//", Some(Route::Root));
         check("/v1", None);
         check("/v1/embeddings", None);
         check("/v1/v1/responses", None);

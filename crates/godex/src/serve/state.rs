@@ -13,6 +13,7 @@ use godex_core::translate::chat_from_responses::ReasoningMode;
 
 use tokio_util::sync::CancellationToken;
 
+use super::browser::Browser;
 use crate::auth::Login;
 use crate::config::{self, Config};
 use crate::limits::{Admission, Defaults};
@@ -47,6 +48,8 @@ pub(super) struct App {
     pub(super) login: Login,
     /// Whether the login may be renewed over the network.
     pub(super) may_refresh: bool,
+    /// What keeps pages of strangers out.
+    pub(super) browser: Browser,
     /// Background work.
     pub(super) tasks: Tasks,
     /// Instructions of last resort, with the escapes of a JSON string.
@@ -85,6 +88,7 @@ impl App {
         let defaults = Defaults { rate: config.rate, burst: config.burst, quota: config.quota };
         let idle = config.upstream_idle_timeout;
         Some(Arc::new(Self {
+            browser: Browser::new(&config),
             opener: Arc::new(Opener::new(Arc::clone(&backend), idle)),
             models: Models::new(backend, tasks.clone()),
             names: Names {

@@ -33,6 +33,8 @@ const VALUES: &[(&str, &str, &str, &str, &str)] = &[
     ("--mock", "GODEX_PROXY_MOCK", "false", "maybe", "true or false"),
     ("--log-format", "GODEX_PROXY_LOG_FORMAT", "human", "xml", "one of auto, human, json"),
     ("--max-body", "GODEX_PROXY_MAX_BODY", "10MiB", "10MB", "like 64MiB"),
+    ("--allowed-host", "GODEX_PROXY_ALLOWED_HOST", "a.local,[::2]", "a:80", "like proxy.local"),
+    ("--cors-origin", "GODEX_PROXY_CORS_ORIGIN", "https://a.b,x://y", "*", "like https://chat"),
     ("--heartbeat", "GODEX_PROXY_HEARTBEAT", "0s", "often", "like 30s, 15m or 6h"),
     ("--drain-timeout", "GODEX_PROXY_DRAIN_TIMEOUT", "1s", "-1s", "like 30s, 15m or 6h"),
     ("--workers", "GODEX_PROXY_WORKERS", "4", "0", "like 2"),

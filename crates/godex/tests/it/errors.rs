@@ -274,12 +274,12 @@ fn paths_and_methods_that_there_are_not() {
             }
         }
         for (method, path, allowed) in [
-            (Method::GET, PATHS[0], "POST"),
-            (Method::DELETE, PATHS[0], "POST"),
-            (Method::PUT, PATHS[1], "POST"),
-            (Method::POST, "/v1/models", "GET, HEAD"),
-            (Method::POST, "/v1/models/gpt-5.5", "GET, HEAD"),
-            (Method::POST, "/health", "GET, HEAD"),
+            (Method::GET, PATHS[0], "POST, OPTIONS"),
+            (Method::DELETE, PATHS[0], "POST, OPTIONS"),
+            (Method::PUT, PATHS[1], "POST, OPTIONS"),
+            (Method::POST, "/v1/models", "GET, HEAD, OPTIONS"),
+            (Method::POST, "/v1/models/gpt-5.5", "GET, HEAD, OPTIONS"),
+            (Method::POST, "/health", "GET, HEAD, OPTIONS"),
         ] {
             let reply = stage.proxy.send(Call::new(method, path, "")).await;
             invalid(&reply, 405, "method_not_allowed", &path);

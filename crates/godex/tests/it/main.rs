@@ -7,6 +7,7 @@
 )]
 
 mod backend;
+mod browser;
 mod cancel;
 mod carried;
 mod chat;
@@ -21,6 +22,7 @@ mod limits;
 mod models;
 mod names;
 mod pace;
+mod paths;
 mod program;
 mod readme;
 mod recorded;
@@ -33,3 +35,4 @@ mod stage;
 mod stop;
 mod tidy;
 mod upstream;
+mod wire;

@@ -241,7 +241,7 @@ fn a_client_that_sends_its_body_in_pieces_is_served() {
         let body = question("hi").to_string();
         let key = crate::stage::KEY;
         let head = format!(
-            "POST /v1/responses HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            "POST /v1/responses HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             body.len()
         );
         let mut socket = TcpStream::connect(&stage.proxy.address).await.unwrap();
@@ -262,9 +262,9 @@ fn answers_to_pipelined_requests_come_in_order() {
     play(async {
         let mut stage = Stage::on_backend(&[]).await;
         let key = crate::stage::KEY;
-        let get = "GET /v1/models/gpt-5.5 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ";
+        let get = "GET /v1/models/gpt-5.5 HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ";
         let requests = format!(
-            "{get}{key}\r\n\r\nGET /nothing HTTP/1.1\r\nhost: x\r\n\r\n{get}{key}\r\nconnection: close\r\n\r\n"
+            "{get}{key}\r\n\r\nGET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n{get}{key}\r\nconnection: close\r\n\r\n"
         );
         stage.backend.always(whole("200 OK", "text/plain", ""));
         let mut socket = TcpStream::connect(&stage.proxy.address).await.unwrap();
