@@ -11,4 +11,5 @@ pub mod session;
 pub mod sse;
 pub mod tap;
 pub mod translate;
+pub mod turns;
 pub mod usage;

@@ -25,13 +25,14 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The limits of the proxy, with the mission's `--cache-ttl`.
+    /// The limits of the proxy, with the mission's `--cache-ttl`. With the turns that are held
+    /// it is 64 MiB in all.
     pub fn with_ttl(ttl: Duration) -> Self {
         const MIB: usize = 1 << 20;
         Self {
             ttl,
-            bytes: 64 * MIB,
-            bytes_per_key: 32 * MIB,
+            bytes: 24 * MIB,
+            bytes_per_key: 12 * MIB,
             bytes_per_session: MIB,
             calls_per_session: 256,
         }

@@ -88,6 +88,9 @@ impl Tap {
         if self.response_id.is_none() {
             self.response_id = response.string("id").map(Into::into);
         }
+        if let Some(listed) = response.some("output").filter(|_| !self.ignores_output) {
+            self.output.adopt(listed);
+        }
         self.end = Some(end);
     }
 }

@@ -31,6 +31,10 @@ pub struct Ask {
     pub cache_key: Option<String>,
     /// `stream_options.include_usage` of chat.
     pub include_usage: bool,
+    /// `previous_response_id`: the response this request goes on from.
+    pub previous: Option<String>,
+    /// Whether later requests may name this one and its answer instead of repeating them.
+    pub keeps: bool,
     /// Values that Codex refuses but a client expects to read back: name and JSON.
     pub echo: Vec<(String, Box<str>)>,
     /// `stop` of chat, which the proxy honours itself.
@@ -61,8 +65,38 @@ pub enum Kind<'a> {
     Call(Call<'a>),
     /// The output of a call.
     Output(Call<'a>),
+    /// The id of an earlier item that belongs here.
+    Reference(Cow<'a, str>),
     /// Anything else, known or not.
     Other,
+}
+
+impl Kind<'_> {
+    /// The same kind, which borrows what this one holds.
+    pub fn borrowed(&self) -> Kind<'_> {
+        match self {
+            Self::User => Kind::User,
+            Self::Developer => Kind::Developer,
+            Self::Assistant => Kind::Assistant,
+            Self::Call(call) => Kind::Call(call.borrowed()),
+            Self::Output(call) => Kind::Output(call.borrowed()),
+            Self::Reference(id) => Kind::Reference(Cow::Borrowed(id)),
+            Self::Other => Kind::Other,
+        }
+    }
+
+    /// The same kind, which borrows nothing.
+    pub fn into_owned(self) -> Kind<'static> {
+        match self {
+            Self::User => Kind::User,
+            Self::Developer => Kind::Developer,
+            Self::Assistant => Kind::Assistant,
+            Self::Call(call) => Kind::Call(call.into_owned()),
+            Self::Output(call) => Kind::Output(call.into_owned()),
+            Self::Reference(id) => Kind::Reference(Cow::Owned(id.into_owned())),
+            Self::Other => Kind::Other,
+        }
+    }
 }
 
 /// Which call an item belongs to.
@@ -72,6 +106,16 @@ pub struct Call<'a> {
     pub id: Cow<'a, str>,
     /// Whether it is a `custom_tool_call` rather than a `function_call`.
     pub custom: bool,
+}
+
+impl Call<'_> {
+    fn borrowed(&self) -> Call<'_> {
+        Call { id: Cow::Borrowed(&self.id), custom: self.custom }
+    }
+
+    fn into_owned(self) -> Call<'static> {
+        Call { id: Cow::Owned(self.id.into_owned()), custom: self.custom }
+    }
 }
 
 /// One top-level field on its way, in the client's order.
@@ -147,6 +191,11 @@ pub struct Draft<'a> {
     pub instructions: Vec<Cow<'a, str>>,
     /// The input.
     pub items: Vec<Item<'a>>,
+    /// Leading messages of the input that became instructions: how many texts each gave to the
+    /// end of `instructions`, and the message.
+    pub hoisted: Vec<(usize, Item<'a>)>,
+    /// The ids that the client gave to items, by place in `items`, in order.
+    pub ids: Vec<(usize, Cow<'a, str>)>,
     /// The tools and the choice among them.
     pub tools: Tools<'a>,
     /// Whether the client sent `tools` at all.
@@ -170,6 +219,8 @@ impl<'a> Draft<'a> {
             dialect,
             instructions: Vec::new(),
             items: Vec::new(),
+            hoisted: Vec::new(),
+            ids: Vec::new(),
             tools: Tools::default(),
             has_tools: false,
             reasoning: Reasoning::default(),
@@ -216,6 +267,23 @@ impl<'a> Draft<'a> {
             let kept = self.instructions.len().saturating_sub(texts);
             self.instructions.truncate(kept);
             self.items.push(item);
+        }
+    }
+
+    /// Makes a leading message of the input part of the instructions.
+    pub fn hoist(&mut self, texts: Vec<Cow<'a, str>>, item: Item<'a>) {
+        self.hoisted.push((texts.len(), item));
+        self.instructions.extend(texts);
+    }
+
+    /// Puts the messages that became instructions back to the head of the input.
+    pub fn unhoist(&mut self) {
+        let texts: usize = self.hoisted.iter().map(|(texts, _)| texts).sum();
+        self.instructions.truncate(self.instructions.len().saturating_sub(texts));
+        let count = self.hoisted.len();
+        self.items.splice(..0, self.hoisted.drain(..).map(|(_, item)| item));
+        for (place, _) in &mut self.ids {
+            *place += count;
         }
     }
 

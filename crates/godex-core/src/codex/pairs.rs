@@ -24,7 +24,12 @@ pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
                 seen.insert(call.id.as_ref());
                 missing.push(call.id.clone().into_owned());
             }
-            Kind::Output(_) | Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {}
+            Kind::Output(_)
+            | Kind::User
+            | Kind::Developer
+            | Kind::Assistant
+            | Kind::Reference(_)
+            | Kind::Other => {}
         }
     }
     missing
@@ -79,7 +84,9 @@ pub fn repair<'a>(
                     out.push(as_text(&item, &id));
                 }
             }
-            Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => out.push(item),
+            Kind::User | Kind::Developer | Kind::Assistant | Kind::Reference(_) | Kind::Other => {
+                out.push(item)
+            }
         }
     }
     (out, orphans)
@@ -112,7 +119,11 @@ impl Plan {
                     *count += 1;
                     broken |= *count > 1;
                 }
-                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {}
+                Kind::User
+                | Kind::Developer
+                | Kind::Assistant
+                | Kind::Reference(_)
+                | Kind::Other => {}
             }
         }
         broken |= called.keys().any(|id| !answered.contains_key(id));
@@ -221,9 +232,11 @@ mod tests {
                     format!("{mark}{}{}", if call.custom { "custom " } else { "" }, call.id)
                 }
                 Kind::Other if item.json.contains("Output of the tool call") => "text".to_owned(),
-                Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => {
-                    "message".to_owned()
-                }
+                Kind::User
+                | Kind::Developer
+                | Kind::Assistant
+                | Kind::Reference(_)
+                | Kind::Other => "message".to_owned(),
             })
             .collect()
     }

@@ -8,6 +8,7 @@ use crate::codex::draft::{Call, Item, Kind};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
+use crate::turns::Kept;
 
 /// The longest id Codex takes, in characters.
 const LONGEST_ID: usize = 64;
@@ -53,6 +54,11 @@ pub fn read<'a>(
     match kind.as_deref() {
         Some("message") => message(raw, object, path, dropped),
         None if object.some("role").is_some() => message(raw, object, path, dropped),
+        Some("item_reference") => reference(raw, object, path),
+        // OpenAI's API lets a reference go without its type.
+        None if object.iter().all(|(name, _)| matches!(name, "id" | "type")) => {
+            reference(raw, object, path)
+        }
         None => Err(Refused::missing(Place::Member(&path, "type"))),
         Some(kind @ ("function_call" | "custom_tool_call")) => {
             call(raw, object, kind == "custom_tool_call", path)
@@ -63,6 +69,18 @@ pub fn read<'a>(
         Some("reasoning") => Ok(reasoning(raw, object)),
         Some(_) => Ok(Read::Item(Item { kind: Kind::Other, json: raw.get().into() })),
     }
+}
+
+/// An item of an answer, for a request that names it: what would go upstream if the client sent
+/// it back. `None` when it is no item.
+pub fn kept(json: &str) -> Option<Kept> {
+    let element = Element::of(Raw::parse(json).ok()?);
+    let id = element.object.as_ref()?.string("id").map(|id| id.as_ref().into());
+    let (kind, json) = match read(&element, Place::Root("output"), &mut Vec::new()).ok()? {
+        Read::Item(item) | Read::Guidance(_, item) => (item.kind.into_owned(), item.json),
+        Read::Empty | Read::Left(_) => (Kind::Other, Cow::Borrowed("")),
+    };
+    Some(Kept { id, kind, json: json.into(), hoisted: false })
 }
 
 fn message<'a>(
@@ -109,6 +127,14 @@ fn message<'a>(
         Some(texts) => Read::Guidance(texts.into_iter().map(Cow::Borrowed).collect(), item),
         None => Read::Item(item),
     })
+}
+
+fn reference<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+    // An empty object is nothing at all rather than a reference without its id.
+    let missing = if object.iter().next().is_none() { "type" } else { "id" };
+    let id = object.string("id").filter(|id| !id.is_empty());
+    let id = id.ok_or_else(|| Refused::missing(Place::Member(&path, missing)))?;
+    Ok(Read::Item(Item { kind: Kind::Reference(id), json: raw.get().into() }))
 }
 
 fn call_id<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {

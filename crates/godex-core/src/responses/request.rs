@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::item::{self, Read};
 use crate::codex::content;
-use crate::codex::draft::{Ask, Dialect, Draft, Field, Item, Slot};
+use crate::codex::draft::{Ask, Dialect, Draft, Field, Kind, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
 use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw};
@@ -21,11 +21,11 @@ pub fn read<'a>(
     refusals: &Refusals,
 ) -> Result<(Ask, Draft<'a>), Refused> {
     let mut reader = Reader {
-        ask: Ask::default(),
+        // The Codex CLI keeps its own history.
+        ask: Ask { keeps: dialect == Dialect::Standard, ..Ask::default() },
         draft: Draft::new(dialect),
         input: None,
         effort: None,
-        guidance: None,
     };
     for (name, value) in object.into_fields() {
         reader.field(name, value, refusals)?;
@@ -44,8 +44,6 @@ struct Reader<'a> {
     draft: Draft<'a>,
     input: Option<Raw<'a>>,
     effort: Option<Cow<'a, str>>,
-    /// The last message that became instructions: how many texts it gave, and itself.
-    guidance: Option<(usize, Item<'a>)>,
 }
 
 impl<'a> Reader<'a> {
@@ -74,6 +72,14 @@ impl<'a> Reader<'a> {
     ) -> Result<(), Refused> {
         match name.as_ref() {
             "user" => self.ask.user = optional_string(value, "user")?.map(Cow::into_owned),
+            "previous_response_id" if self.draft.dialect == Dialect::Standard => {
+                let id = optional_string(value, "previous_response_id")?;
+                if let Some(id) = id.filter(|id| !id.is_empty()) {
+                    self.ask.previous = Some(id.into_owned());
+                    self.ask.echo.push((name.into_owned(), value.get().into()));
+                }
+                return Ok(());
+            }
             "n" => fields::one_choice(value.get())?,
             "stream_options" => self.ask.include_usage = includes_usage(value)?,
             "reasoning_effort" => {
@@ -111,12 +117,21 @@ impl<'a> Reader<'a> {
             for (index, element) in list.iter().enumerate() {
                 let path = Place::Index(&Place::Root("input"), index);
                 let read = item::read(element, path, &mut self.draft.dropped)?;
+                let before = self.draft.items.len();
                 self.take(read, index);
+                if self.draft.items.len() > before
+                    && let Some(id) = element.object.as_ref().and_then(|it| it.string("id"))
+                {
+                    self.draft.ids.push((before, id));
+                }
             }
         } else {
             return Err(Refused::kind("input", "a string or a list of items"));
         }
-        self.draft.close_input(self.guidance.take());
+        if self.draft.items.is_empty() {
+            let last = self.draft.hoisted.pop();
+            self.draft.close_input(last);
+        }
         if self.draft.items.is_empty() {
             return Err(Refused::new(
                 "input",
@@ -134,10 +149,15 @@ impl<'a> Reader<'a> {
             Read::Guidance(texts, item)
                 if self.draft.dialect == Dialect::Standard && self.draft.items.is_empty() =>
             {
-                self.guidance = Some((texts.len(), item));
-                self.draft.instructions.extend(texts);
+                self.draft.hoist(texts, item);
             }
-            Read::Item(item) | Read::Guidance(_, item) => self.draft.items.push(item),
+            Read::Item(mut item) | Read::Guidance(_, mut item) => {
+                // The Codex CLI keeps its own history: what it refers to is not ours to know.
+                if self.draft.dialect == Dialect::Codex && matches!(item.kind, Kind::Reference(_)) {
+                    item.kind = Kind::Other;
+                }
+                self.draft.items.push(item);
+            }
             Read::Empty => {}
             Read::Left(_) => self.draft.drop_named(format!("input[{index}]")),
         }
@@ -165,7 +185,7 @@ pub fn shared_field<'a>(
             Slot::Stream
         }
         "store" => {
-            optional_bool(value, name)?;
+            ask.keeps &= optional_bool(value, name)? != Some(false);
             Slot::Store
         }
         "instructions" => {

@@ -48,6 +48,8 @@ pub fn read_either<'a>(
     let stop = object.get("stop").map_or(Ok(Vec::new()), stop::read)?;
     let (mut ask, mut draft) = request::read(object, Dialect::Standard, refusals)?;
     ask.stop = stop;
+    // Chat has no way to name an earlier answer.
+    ask.keeps = false;
     // Here these have an effect.
     draft.dropped.retain(|name| !matches!(name.as_str(), "messages" | "stop" | "stream_options"));
     ask_for_summary(&mut draft, summaries);

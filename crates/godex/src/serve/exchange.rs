@@ -11,6 +11,7 @@ use godex_core::codex::outgoing::Settled;
 use godex_core::codex::pairs;
 use godex_core::identity::{Name, Source, is_uuid};
 use godex_core::policy::quota;
+use godex_core::turns::{self, Open, Origins, Recalled};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request};
 
 use super::answer::{self, AnswerBody};
@@ -43,6 +44,7 @@ pub(super) struct Prepared {
     ready: Ready,
     face: Face,
     session: Name,
+    turn: Option<Box<Open>>,
     stream: bool,
     dropped: Vec<String>,
     stood_in: Option<String>,
@@ -73,11 +75,12 @@ impl Exchange {
     ///
     /// # Errors
     ///
-    /// When the model is not served, or not to this key.
+    /// When the model is not served, or not to this key, or when the request names an earlier
+    /// response or item that is not there.
     pub(super) async fn prepare(
         &mut self,
         ask: Ask,
-        mut draft: Draft<'_>,
+        draft: Draft<'_>,
         head: &HeaderMap,
         face: impl FnOnce(Ask, &Chosen, Dialect) -> Face,
     ) -> Result<Prepared, ApiError> {
@@ -87,7 +90,12 @@ impl Exchange {
         let session = self.session(&ask, head);
         session.as_str().clone_into(&mut self.entry.session);
 
-        let (remembered, conversation) = self.remember(&mut draft, &ask, &session, head);
+        let recalled = self.recall(&ask, &draft)?;
+        // From here on it may borrow from what was recalled, too.
+        let mut draft: Draft<'_> = draft;
+        let origins = recalled.expand(&mut draft);
+        let (remembered, conversation, turn) =
+            self.remember(&mut draft, &ask, &origins, &session, head);
         let own = (draft.dialect == Dialect::Codex).then(|| own_name(&ask, head)).flatten();
         let cache_key = own.unwrap_or_else(|| conversation.as_str());
         let outgoing = draft.prepare(Settled {
@@ -113,6 +121,7 @@ impl Exchange {
             ready: Ready { outgoing, headers: to_backend, stand_in, committed: Arc::default() },
             face: face(ask, &chosen, draft.dialect),
             session,
+            turn,
             stream,
             dropped: draft.dropped,
             stood_in: chosen.stand_in.then_some(chosen.upstream),
@@ -144,15 +153,26 @@ impl Exchange {
         self.app.namer.session(&self.key.id, source)
     }
 
+    /// What the request names instead of sending it.
+    fn recall(&self, ask: &Ask, draft: &Draft<'_>) -> Result<Recalled, ApiError> {
+        let references = turns::references(draft);
+        if ask.previous.is_none() && references.is_empty() {
+            return Ok(Recalled::default());
+        }
+        let (previous, now) = (ask.previous.as_deref(), clock::monotonic());
+        Ok(self.app.turns().recall(&self.key.id, previous, &references, now)?)
+    }
+
     /// Completes the draft from memory and files what it brings. Returns the instructions to
-    /// use when it has none, and the conversation it belongs to.
+    /// use when it has none, the conversation it belongs to, and what later requests may name.
     fn remember(
         &self,
         draft: &mut Draft<'_>,
         ask: &Ask,
+        origins: &Origins<'_>,
         session: &Name,
         head: &HeaderMap,
-    ) -> (Option<Arc<str>>, Name) {
+    ) -> (Option<Arc<str>>, Name, Option<Box<Open>>) {
         let key = &self.key.id;
         let named = ask.cache_key.as_deref().filter(|it| !it.is_empty());
         let named = named.or_else(|| passed::session(head)).map(str::to_owned);
@@ -174,12 +194,17 @@ impl Exchange {
         }
         memory.keep_conversation(key, session, &conversation, now);
         drop(memory);
+        let turn = ask
+            .keeps
+            .then(|| self.app.turns().open(key, &conversation, draft, origins, now))
+            .flatten()
+            .map(Box::new);
 
         let has_own = own.is_some();
         let remembered = recalled.instructions.filter(|_| !has_own);
         // The Codex CLI keeps its own history; a call of its may have several outputs.
         if draft.dialect == Dialect::Codex && missing.is_empty() {
-            return (remembered, conversation);
+            return (remembered, conversation, turn);
         }
         let (items, orphans) = pairs::repair(std::mem::take(&mut draft.items), &recalled.calls);
         draft.items = items;
@@ -189,7 +214,7 @@ impl Exchange {
                 "a tool output came without its call, which is not in the session either: it is passed on as text"
             );
         }
-        (remembered, conversation)
+        (remembered, conversation, turn)
     }
 
     /// Answers, with what comes back or with what stands in the way.
@@ -219,7 +244,8 @@ impl Exchange {
     /// Sends the request.
     async fn send(self, prepared: Prepared) -> Result<Response<AnswerBody>, ApiError> {
         let Self { app, key, mut entry, .. } = self;
-        let Prepared { ready, mut face, session, stream, mut dropped, mut stood_in } = prepared;
+        let Prepared { ready, mut face, session, turn, stream, mut dropped, mut stood_in } =
+            prepared;
         let opener = Arc::clone(&app.opener);
         let committed = Arc::clone(&ready.committed);
         let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
@@ -234,7 +260,7 @@ impl Exchange {
                 answer::stream(Relay::opening(
                     attempts,
                     face,
-                    Watch::new(app, entry, key_id, session),
+                    Watch::new(app, entry, key_id, session, turn),
                 ))
             }
             Some(Err(problem)) => {
@@ -249,7 +275,7 @@ impl Exchange {
                 let from_backend = std::mem::take(&mut opened.headers);
                 let idle = app.idle;
                 entry.accept();
-                let mut watch = Watch::new(app, entry, key_id, session);
+                let mut watch = Watch::new(app, entry, key_id, session, turn);
                 let mut response = if stream {
                     answer::stream(Relay::flowing(opened, face, watch))
                 } else {

@@ -89,8 +89,11 @@ pub(crate) async fn run(
         restore_later(&app, &tasks);
     }
     let memory = Arc::clone(&app);
-    // A key that was revoked leaves nothing of its sessions behind.
-    let forget = move |keys: &Keys| memory.memory().forget_unless(|id| keys.knows(id));
+    // A key that was revoked leaves nothing behind.
+    let forget = move |keys: &Keys| {
+        memory.memory().forget_unless(|id| keys.knows(id));
+        memory.turns().forget_unless(|id| keys.knows(id));
+    };
     tasks.spawn(Arc::clone(&app.keys).watch(stop.clone(), forget));
     let keeping = tasks.spawn(Arc::clone(&ledger).run(ledger_stop.clone()));
 

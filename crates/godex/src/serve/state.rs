@@ -8,8 +8,9 @@ use std::time::Duration;
 use godex_core::codex::catalogue::{Chosen, Names};
 use godex_core::identity::Namer;
 use godex_core::json;
-use godex_core::session::{Limits, Memory};
+use godex_core::session::{self, Memory};
 use godex_core::translate::chat_from_responses::ReasoningMode;
+use godex_core::turns::{self, Turns};
 
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +66,7 @@ pub(super) struct App {
     /// Whether every request gets a log line.
     pub(super) log_requests: bool,
     memory: Mutex<Memory>,
+    turns: Mutex<Turns>,
     unknown: Mutex<BTreeSet<String>>,
     default_quota: bool,
     stand_in_noted: AtomicBool,
@@ -112,7 +114,8 @@ impl App {
             idle,
             max_body: config.max_body,
             log_requests: config.logging.requests,
-            memory: Mutex::new(Memory::new(Limits::with_ttl(config.cache_ttl))),
+            memory: Mutex::new(Memory::new(session::Limits::with_ttl(config.cache_ttl))),
+            turns: Mutex::new(Turns::new(turns::Limits::with_ttl(config.cache_ttl))),
             unknown: Mutex::default(),
             default_quota: config.quota.is_some(),
             stand_in_noted: AtomicBool::new(false),
@@ -125,6 +128,11 @@ impl App {
     /// What sessions remember. Never held across an await.
     pub(super) fn memory(&self) -> MutexGuard<'_, Memory> {
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What requests may name of earlier ones. Never held across an await.
+    pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says once that the backend has an event which nobody here knows.

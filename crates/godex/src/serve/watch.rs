@@ -9,6 +9,7 @@ use godex_core::json::Object;
 use godex_core::key::KeyId;
 use godex_core::responses::event::{Event, Kind};
 use godex_core::tap::{End, Tap};
+use godex_core::turns::Open;
 use godex_core::usage::Usage;
 
 use super::entry::Entry;
@@ -23,12 +24,20 @@ pub(super) struct Watch {
     pub(super) tap: Tap,
     key: KeyId,
     session: Name,
+    /// What later requests may name, until it is filed.
+    turn: Option<Box<Open>>,
 }
 
 impl Watch {
     /// A watch over the answer to a request of this session.
-    pub(super) fn new(app: Arc<App>, entry: Entry, key: KeyId, session: Name) -> Self {
-        Self { app, entry, tap: Tap::default(), key, session }
+    pub(super) fn new(
+        app: Arc<App>,
+        entry: Entry,
+        key: KeyId,
+        session: Name,
+        turn: Option<Box<Open>>,
+    ) -> Self {
+        Self { app, entry, tap: Tap::default(), key, session, turn }
     }
 
     /// Looks at one event. At the last one the record is written.
@@ -73,8 +82,23 @@ impl Watch {
         self.finish(status);
     }
 
+    /// Files the answer under its id, before its client can name it. What a stream has shown
+    /// counts, however it ended; an answer in one piece only shows when it is whole.
+    fn keep(&mut self) {
+        let status = match &self.tap.end {
+            Some(End::Completed) => "completed",
+            Some(End::Incomplete) => "incomplete",
+            Some(End::Failed(_)) | None if self.entry.stream => "incomplete",
+            Some(End::Failed(_)) | None => return,
+        };
+        let (Some(mut turn), Some(id)) = (self.turn.take(), &self.tap.response_id) else { return };
+        turn.answer(self.tap.output.kept(status));
+        self.app.turns().keep(&self.key, *turn, id, clock::monotonic());
+    }
+
     /// Writes the record.
     pub(super) fn finish(&mut self, status: u16) {
+        self.keep();
         self.entry.usage = self.tap.usage.unwrap_or_default();
         if let Some(id) = &self.tap.response_id {
             self.entry.upstream_id.clone_from(id);
@@ -85,6 +109,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        self.keep();
         if let Some(id) = self.tap.response_id.take() {
             self.entry.upstream_id = id;
         }

@@ -34,5 +34,6 @@ mod sessions;
 mod stage;
 mod stop;
 mod tidy;
+mod turns;
 mod upstream;
 mod wire;

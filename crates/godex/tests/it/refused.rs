@@ -18,7 +18,6 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("truncation", json!("auto")),
         ("prompt_cache_retention", json!("24h")),
         ("prompt_cache_options", json!({"mode": "explicit"})),
-        ("previous_response_id", json!("resp_0")),
         ("max_tokens", json!(100)),
         ("max_completion_tokens", json!(100)),
         ("presence_penalty", json!(0.5)),
@@ -37,6 +36,11 @@ fn refused() -> Vec<(&'static str, Value)> {
         ("context_management", json!([{"type": "compaction"}])),
         ("prompt_cache_breakpoint", json!(true)),
     ]
+}
+
+/// What only chat cannot serve.
+fn refused_in_chat() -> Vec<(&'static str, Value)> {
+    [refused(), vec![("previous_response_id", json!("resp_0"))]].concat()
 }
 
 /// What chat gives a meaning of its own: served, not dropped.
@@ -68,7 +72,7 @@ fn on_responses_every_refused_parameter_is_dropped_and_named() {
 fn on_chat_every_refused_parameter_is_dropped_and_named_or_served() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
-        for (name, value) in refused() {
+        for (name, value) in refused_in_chat() {
             let body = with(asked("hi"), json!({name: value}));
             let reply = stage.proxy.chat(&body).await;
             check(&reply, if SERVED_IN_CHAT.contains(&name) { "" } else { name });

@@ -45,6 +45,7 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("responses", "codex", "a request of this wire becomes a draft"),
     ("responses", "json", "events and items stay text"),
     ("responses", "sse", "an event is what a frame means"),
+    ("responses", "turns", "items of an answer are kept for requests that name them"),
     ("responses", "usage", "the last event says what a response cost"),
     ("session", "identity", "sessions have names"),
     ("session", "key", "memory is filed by key"),
@@ -57,6 +58,10 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("translate", "responses", "the only room that knows both wires"),
     ("translate", "sse", "its tests split recorded streams"),
     ("translate", "usage", "usage under chat's names"),
+    ("turns", "codex", "a draft is completed with the items of earlier ones"),
+    ("turns", "identity", "conversations have names"),
+    ("turns", "json", "items stay text"),
+    ("turns", "key", "turns are filed by key"),
 ];
 
 /// What the pure half is made of, and why.

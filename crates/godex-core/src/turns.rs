@@ -1,0 +1,354 @@
+//! What earlier requests and answers contained, for clients that name it instead of sending it
+//! again: responses by `previous_response_id`, items by `item_reference`. Everything is filed
+//! under the API key that brought it, forgotten after a while without use, and bounded in bytes.
+//! `now` is an argument.
+
+mod expand;
+mod kept;
+mod sequence;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+pub use self::expand::{Origins, Recalled, references};
+pub use self::kept::Kept;
+use self::sequence::{Charge, Held, Meter, Sequence};
+use crate::codex::draft::Draft;
+use crate::codex::refused::Refused;
+use crate::identity::Name;
+use crate::key::KeyId;
+
+/// How much may be held.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long without use.
+    pub ttl: Duration,
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Bytes of one key: nobody can crowd out the others.
+    pub bytes_per_key: usize,
+    /// Bytes that one request may add.
+    pub bytes_per_turn: usize,
+}
+
+impl Limits {
+    /// The limits of the proxy, with the mission's `--cache-ttl`. With what sessions remember it
+    /// is 64 MiB in all.
+    pub fn with_ttl(ttl: Duration) -> Self {
+        const MIB: usize = 1 << 20;
+        Self { ttl, bytes: 40 * MIB, bytes_per_key: 16 * MIB, bytes_per_turn: 8 * MIB }
+    }
+}
+
+/// What a turn costs beside its items.
+const TURN_BYTES: usize = 512;
+/// What an item's name costs beside itself.
+const NAME_BYTES: usize = 128;
+/// Up to this many keys nobody looks for those that hold nothing.
+const FEW_OWNERS: usize = 64;
+/// The most of an unknown id that an error repeats, in characters.
+const LONGEST_SHOWN: usize = 80;
+
+/// The turns of all keys.
+#[derive(Debug)]
+pub struct Turns {
+    limits: Limits,
+    owners: HashMap<KeyId, Owner>,
+    /// All turns by last use.
+    order: BTreeMap<u64, (KeyId, Arc<str>)>,
+    bytes: Arc<AtomicUsize>,
+    clock: u64,
+    /// At how many owners to look for those that hold nothing any more.
+    sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Owner {
+    /// Turns by the id of their response.
+    turns: HashMap<Arc<str>, Turn>,
+    /// Items by their id, with the turn that brought them.
+    items: HashMap<Arc<str>, (Arc<str>, Arc<Held>)>,
+    /// The last turn of a conversation: the next one often begins with the same items.
+    last: HashMap<Name, Arc<str>>,
+    /// Turns by last use.
+    order: BTreeMap<u64, Arc<str>>,
+    meter: Arc<Meter>,
+}
+
+#[derive(Debug)]
+struct Turn {
+    used_at: Instant,
+    tick: u64,
+    items: Arc<Sequence>,
+    names: Vec<Arc<str>>,
+    conversation: Name,
+    _charge: Charge,
+}
+
+/// A turn whose answer is still to come.
+#[derive(Debug)]
+pub struct Open {
+    items: Sequence,
+    /// Items that have a name but nothing to replay.
+    empty: Vec<Arc<Held>>,
+    conversation: Name,
+    meter: Arc<Meter>,
+}
+
+impl Open {
+    /// Takes the items of the answer.
+    pub fn answer(&mut self, items: Vec<Kept>) {
+        let held = items.into_iter().map(|kept| Held::new(&self.meter, kept));
+        let (empty, full): (Vec<_>, Vec<_>) = held.partition(|it| it.kept.json.is_empty());
+        self.empty.extend(empty);
+        self.items.answer(full);
+    }
+}
+
+impl Turns {
+    /// Nothing yet.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            owners: HashMap::new(),
+            order: BTreeMap::new(),
+            bytes: Arc::default(),
+            clock: 0,
+            sweep_at: FEW_OWNERS,
+        }
+    }
+
+    /// What a request names instead of sending it, which counts as a use of it.
+    ///
+    /// # Errors
+    ///
+    /// When it names what this key never brought, or what is forgotten.
+    pub fn recall(
+        &mut self,
+        key: &KeyId,
+        previous: Option<&str>,
+        references: &[&str],
+        now: Instant,
+    ) -> Result<Recalled, Refused> {
+        self.expire(now);
+        let owner = self.owners.get(key);
+        let turn = |id: &str| owner?.turns.get_key_value(id);
+        let previous = previous.map(|id| turn(id).ok_or_else(|| no_response(id))).transpose()?;
+        let item = |id: &&str| owner?.items.get(*id);
+        let items = references.iter().map(|id| item(id).ok_or_else(|| no_item(id)));
+        let items: Vec<&(Arc<str>, Arc<Held>)> = items.collect::<Result<_, _>>()?;
+
+        let mut used: Vec<Arc<str>> = previous.iter().map(|(id, _)| Arc::clone(id)).collect();
+        used.extend(items.iter().map(|(turn, _)| Arc::clone(turn)));
+        used.dedup();
+        let recalled = Recalled::new(
+            previous.map(|(_, turn)| Arc::clone(&turn.items)),
+            items.into_iter().map(|(_, held)| Arc::clone(held)).collect(),
+        );
+        for id in &used {
+            self.touch(key, id, now);
+        }
+        Ok(recalled)
+    }
+
+    /// Holds the input of a request, as `Recalled::expand` left it, until its answer is there.
+    /// `None` when there is no room for it.
+    pub fn open(
+        &mut self,
+        key: &KeyId,
+        conversation: &Name,
+        draft: &Draft<'_>,
+        origins: &Origins<'_>,
+        now: Instant,
+    ) -> Option<Open> {
+        self.expire(now);
+        self.sweep();
+        let all = &self.bytes;
+        let owner = self.owners.entry(key.clone()).or_insert_with(|| Owner::new(all));
+        let last = owner.last.get(conversation).and_then(|id| owner.turns.get(id));
+        let base = origins.previous.cloned().or_else(|| last.map(|turn| Arc::clone(&turn.items)));
+        let before = base.as_ref().map(|base| base.items()).unwrap_or_default();
+        let meter = Arc::clone(&owner.meter);
+
+        let input = expand::Input::new(draft, origins);
+        let shared = input.shared(&before);
+        let cost = input.cost(shared) + Sequence::cost(before.len() + draft.items.len());
+        if cost > self.limits.bytes_per_turn || !self.make_room(key, cost) {
+            return None;
+        }
+        let own = input.held(shared, &meter);
+        let base = base.as_ref().zip(before.get(..shared));
+        let items = Sequence::new(&meter, base.filter(|_| shared > 0), own);
+        Some(Open { items, empty: Vec::new(), conversation: conversation.clone(), meter })
+    }
+
+    /// Files a turn under the id of its response, so that a request may name it.
+    pub fn keep(&mut self, key: &KeyId, open: Open, response_id: &str, now: Instant) {
+        let Open { items, empty, conversation, meter } = open;
+        self.expire(now);
+        // The key may have been revoked since: then nothing of it is kept.
+        let known = self.owners.get(key).is_some_and(|it| Arc::ptr_eq(&it.meter, &meter));
+        if !known {
+            return;
+        }
+        self.remove(key, response_id);
+        let Some(owner) = self.owners.get_mut(key) else { return };
+        self.clock += 1;
+        let (tick, id): (u64, Arc<str>) = (self.clock, response_id.into());
+        let named = items.own().iter().chain(&empty).filter_map(|held| {
+            let name: Arc<str> = held.kept.id.as_deref()?.into();
+            Some((name, (Arc::clone(&id), Arc::clone(held))))
+        });
+        let named: Vec<_> = named.collect();
+        let names: Vec<_> = named.iter().map(|(name, _)| Arc::clone(name)).collect();
+        owner.items.extend(named);
+        let bytes = names.iter().map(|it| it.len() + NAME_BYTES).sum::<usize>() + TURN_BYTES;
+        let charge = Charge::new(&meter, bytes);
+        owner.last.insert(conversation.clone(), Arc::clone(&id));
+        owner.order.insert(tick, Arc::clone(&id));
+        self.order.insert(tick, (key.clone(), Arc::clone(&id)));
+        let items = Arc::new(items);
+        let turn = Turn { used_at: now, tick, items, names, conversation, _charge: charge };
+        owner.turns.insert(id, turn);
+        self.make_room(key, 0);
+    }
+
+    /// Forgets all that a key brought.
+    pub fn forget(&mut self, key: &KeyId) {
+        if let Some(owner) = self.owners.remove(key) {
+            for tick in owner.order.keys() {
+                self.order.remove(tick);
+            }
+        }
+    }
+
+    /// Forgets all keys that are not `known`.
+    pub fn forget_unless(&mut self, known: impl Fn(&KeyId) -> bool) {
+        let gone: Vec<KeyId> = self.owners.keys().filter(|key| !known(key)).cloned().collect();
+        for key in &gone {
+            self.forget(key);
+        }
+    }
+
+    /// Turns and bytes held.
+    pub fn size(&self) -> (usize, usize) {
+        let turns = self.owners.values().map(|owner| owner.turns.len()).sum();
+        (turns, self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Lets go of the oldest turns until `bytes` more fit; `false` when they cannot. What is too
+    /// much for all is taken from the key that holds the most.
+    fn make_room(&mut self, key: &KeyId, bytes: usize) -> bool {
+        let own = |it: &Self| it.owners.get(key).map_or(0, |owner| owner.meter.own());
+        while own(self) + bytes > self.limits.bytes_per_key {
+            if !self.evict(key) {
+                return false;
+            }
+        }
+        while self.bytes.load(Ordering::Relaxed) + bytes > self.limits.bytes {
+            let holding = self.owners.iter().filter(|(_, owner)| !owner.turns.is_empty());
+            let largest = holding.max_by_key(|(_, owner)| owner.meter.own());
+            let Some(largest) = largest.map(|(key, _)| key.clone()) else { return false };
+            self.evict(&largest);
+        }
+        true
+    }
+
+    fn touch(&mut self, key: &KeyId, id: &Arc<str>, now: Instant) {
+        self.clock += 1;
+        let tick = self.clock;
+        let Some(owner) = self.owners.get_mut(key) else { return };
+        let Some(turn) = owner.turns.get_mut(id) else { return };
+        owner.order.remove(&turn.tick);
+        owner.order.insert(tick, Arc::clone(id));
+        self.order.remove(&turn.tick);
+        self.order.insert(tick, (key.clone(), Arc::clone(id)));
+        (turn.tick, turn.used_at) = (tick, now);
+    }
+
+    /// Drops the oldest turn of a key; `false` when it has none.
+    fn evict(&mut self, key: &KeyId) -> bool {
+        let oldest = self.owners.get(key).and_then(|owner| owner.order.first_key_value());
+        let Some(oldest) = oldest.map(|(_, id)| Arc::clone(id)) else { return false };
+        self.remove(key, &oldest);
+        true
+    }
+
+    fn remove(&mut self, key: &KeyId, id: &str) {
+        let Some(owner) = self.owners.get_mut(key) else { return };
+        let Some(turn) = owner.turns.remove(id) else { return };
+        owner.order.remove(&turn.tick);
+        self.order.remove(&turn.tick);
+        for name in &turn.names {
+            if owner.items.get(name).is_some_and(|(of, _)| of.as_ref() == id) {
+                owner.items.remove(name);
+            }
+        }
+        if owner.last.get(&turn.conversation).is_some_and(|last| last.as_ref() == id) {
+            owner.last.remove(&turn.conversation);
+        }
+    }
+
+    fn expire(&mut self, now: Instant) {
+        while let Some((_, (key, id))) = self.order.first_key_value() {
+            let found = self.owners.get(key).and_then(|owner| owner.turns.get(id));
+            let fresh = |it: &Turn| now.saturating_duration_since(it.used_at) < self.limits.ttl;
+            if found.is_some_and(fresh) {
+                return;
+            }
+            let (key, id) = (key.clone(), Arc::clone(id));
+            self.remove(&key, &id);
+        }
+    }
+
+    /// Forgets keys that hold nothing and have no answer under way.
+    fn sweep(&mut self) {
+        if self.owners.len() >= self.sweep_at {
+            self.owners.retain(|_, it| !it.turns.is_empty() || Arc::strong_count(&it.meter) > 1);
+            self.sweep_at = FEW_OWNERS.max(2 * self.owners.len());
+        }
+    }
+}
+
+impl Owner {
+    fn new(all: &Arc<AtomicUsize>) -> Self {
+        Self {
+            turns: HashMap::new(),
+            items: HashMap::new(),
+            last: HashMap::new(),
+            order: BTreeMap::new(),
+            meter: Meter::new(all),
+        }
+    }
+}
+
+fn no_response(id: &str) -> Refused {
+    let mut refused = Refused::new(
+        "previous_response_id",
+        format!(
+            "Previous response with id '{}' not found. Responses are kept in memory only, for a while and for the API key that asked; those asked for with `store: false` are not. Send the whole conversation in `input`, with `store: false`, instead of the id.",
+            shown(id)
+        ),
+    );
+    refused.code = Some("previous_response_not_found");
+    refused
+}
+
+fn no_item(id: &str) -> Refused {
+    Refused::new(
+        "input",
+        format!(
+            "Item with id '{}' not found. Items are kept in memory only, for a while and for the API key that brought them; those of requests with `store: false` are not. Send the items themselves in `input`, with `store: false`, instead of references.",
+            shown(id)
+        ),
+    )
+}
+
+fn shown(id: &str) -> String {
+    id.chars().filter(|c| !c.is_control()).take(LONGEST_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! A request whose client names earlier turns and items becomes the whole conversation: what it
+//! goes on from is put in front, what it refers to is put in its place.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::kept::Kept;
+use super::sequence::{Held, Meter, Sequence};
+use crate::codex::draft::{Draft, Item, Kind};
+
+/// What a request names instead of sending it.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    previous: Option<Arc<Sequence>>,
+    /// The items of `previous`.
+    earlier: Vec<Arc<Held>>,
+    /// What the references stand for, in order.
+    references: Vec<Arc<Held>>,
+}
+
+/// Where the items of an expanded request come from.
+#[derive(Debug, Default)]
+pub struct Origins<'r> {
+    /// The turn it goes on from.
+    pub(super) previous: Option<&'r Arc<Sequence>>,
+    /// For each item the one that is held already; empty when there are none.
+    items: Vec<Option<&'r Arc<Held>>>,
+}
+
+/// The ids that a request refers to.
+pub fn references<'d>(draft: &'d Draft<'_>) -> Vec<&'d str> {
+    let ids = draft.items.iter().filter_map(|item| match &item.kind {
+        Kind::Reference(id) => Some(id.as_ref()),
+        Kind::User
+        | Kind::Developer
+        | Kind::Assistant
+        | Kind::Call(_)
+        | Kind::Output(_)
+        | Kind::Other => None,
+    });
+    ids.collect()
+}
+
+impl Recalled {
+    pub(super) fn new(previous: Option<Arc<Sequence>>, references: Vec<Arc<Held>>) -> Self {
+        let earlier = previous.as_ref().map(|it| it.items()).unwrap_or_default();
+        Self { previous, earlier, references }
+    }
+
+    /// Completes the input. An item that is there already is not repeated.
+    pub fn expand<'a>(&'a self, draft: &mut Draft<'a>) -> Origins<'a> {
+        let previous = self.previous.as_ref().filter(|previous| !self.repeats(previous, draft));
+        if previous.is_none() && self.references.is_empty() {
+            return Origins::default();
+        }
+        let mut out = Expansion::default();
+        if previous.is_some() {
+            // What stood at the head of this input now stands in the middle of a conversation.
+            draft.unhoist();
+            for held in &self.earlier {
+                out.recalled(held, draft);
+            }
+        }
+        let items = std::mem::take(&mut draft.items);
+        let mut named = std::mem::take(&mut draft.ids).into_iter().peekable();
+        let mut references = self.references.iter();
+        for (place, item) in items.into_iter().enumerate() {
+            let id = named.next_if(|(at, _)| *at == place).map(|(_, id)| id);
+            if matches!(item.kind, Kind::Reference(_)) {
+                if let Some(held) = references.next() {
+                    out.recalled(held, draft);
+                }
+            } else if id.as_ref().is_none_or(|id| out.seen.insert(id.to_string())) {
+                draft.ids.extend(id.map(|id| (out.items.len(), id)));
+                out.items.push(item);
+                out.origins.push(None);
+            }
+        }
+        draft.items = out.items;
+        Origins { previous, items: out.origins }
+    }
+
+    /// Whether the client sends the conversation although it names it: its input begins with
+    /// all of the earlier one, and goes on with what the model said to that.
+    fn repeats(&self, previous: &Sequence, draft: &Draft<'_>) -> bool {
+        let Some(asked) = self.earlier.get(..previous.input()) else { return false };
+        let unknown = Origins::default();
+        let sent = Input::new(draft, &unknown);
+        sent.shared(asked) == asked.len()
+            && sent.items().nth(asked.len()).is_some_and(|(item, ..)| match item.kind {
+                Kind::Assistant | Kind::Call(_) | Kind::Reference(_) | Kind::Other => true,
+                Kind::User | Kind::Developer | Kind::Output(_) => false,
+            })
+    }
+}
+
+/// An input while it is completed.
+#[derive(Default)]
+struct Expansion<'a> {
+    items: Vec<Item<'a>>,
+    origins: Vec<Option<&'a Arc<Held>>>,
+    /// The ids so far.
+    seen: HashSet<String>,
+}
+
+impl<'a> Expansion<'a> {
+    fn recalled(&mut self, held: &'a Arc<Held>, draft: &mut Draft<'a>) {
+        let kept = &held.kept;
+        if let Some(id) = &kept.id
+            && !self.seen.insert(id.to_string())
+        {
+            return;
+        }
+        if kept.json.is_empty() {
+            // Reasoning that came without its encrypted content.
+            draft.drop_named(kept.id.as_deref().unwrap_or_default());
+        } else if kept.hoisted {
+            draft.hoist(kept.texts(), kept.item());
+        } else {
+            self.items.push(kept.item());
+            self.origins.push(Some(held));
+        }
+    }
+}
+
+/// All that a request says, for keeping it.
+pub(super) struct Input<'d, 'a> {
+    draft: &'d Draft<'a>,
+    origins: &'d Origins<'d>,
+}
+
+impl<'d, 'a> Input<'d, 'a> {
+    pub(super) fn new(draft: &'d Draft<'a>, origins: &'d Origins<'d>) -> Self {
+        Self { draft, origins }
+    }
+
+    /// The items, whether each became instructions, and the one that is held already.
+    fn items(&self) -> impl Iterator<Item = (&'d Item<'a>, bool, Option<&'d Arc<Held>>)> {
+        let origins = self.origins.items.iter().copied().chain(std::iter::repeat(None));
+        let hoisted = self.draft.hoisted.iter().map(|(_, item)| (item, true, None));
+        hoisted.chain(self.draft.items.iter().zip(origins).map(|(it, origin)| (it, false, origin)))
+    }
+
+    /// With how many of these items it begins.
+    pub(super) fn shared(&self, held: &[Arc<Held>]) -> usize {
+        let same = |((item, hoisted, _), held): &((&Item<'a>, bool, _), &Arc<Held>)| {
+            held.kept.is(item, *hoisted)
+        };
+        self.items().zip(held).take_while(same).count()
+    }
+
+    /// What the items behind the first `shared` ones cost.
+    pub(super) fn cost(&self, shared: usize) -> usize {
+        let new = self.items().skip(shared).filter(|(_, _, origin)| origin.is_none());
+        new.map(|(item, ..)| Held::cost(&item.json)).sum()
+    }
+
+    /// The items behind the first `shared` ones, held.
+    pub(super) fn held(&self, shared: usize, meter: &Arc<Meter>) -> Vec<Arc<Held>> {
+        let first = self.draft.hoisted.len();
+        let mut named = self.draft.ids.iter().peekable();
+        let items = self.items().enumerate().skip(shared);
+        let held = items.map(|(place, (item, hoisted, origin))| {
+            if let Some(held) = origin {
+                return Arc::clone(held);
+            }
+            while named.next_if(|(at, _)| first + at < place).is_some() {}
+            let id = named.next_if(|(at, _)| first + at == place).map(|(_, id)| id.as_ref());
+            Held::new(meter, Kept::of(item, id, hoisted))
+        });
+        held.collect()
+    }
+}
