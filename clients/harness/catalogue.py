@@ -109,7 +109,9 @@ def install(source, python=None):
         attempt([folder / "venv/bin/python", "-m", "pip", "install", "--quiet",
                  "--disable-pip-version-check", "-r", "requirements.txt"], folder)
     if (source / "package.json").exists():
-        attempt(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
+        # Not `npm ci`: it refuses a lock without the optional packages of other machines, which a
+        # lock lacks when the registry that it was written from does not have them.
+        attempt(["npm", "install", "--no-save", "--no-audit", "--no-fund", "--ignore-scripts"], folder)
     (folder / "installed").touch()
     return folder
 

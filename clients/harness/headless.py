@@ -21,9 +21,12 @@ PACKAGES = pathlib.Path(os.environ["GODEX_CLIENT_FOLDER"])
 LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 CASES = []
 
-# The arithmetic is the shell's: the prompt holds no `proof-42` that an echo could quote.
+# What a prompt does not hold cannot be an echo of it: the answer's first words are the simulated
+# model's, and the arithmetic is the shell's.
+TEXT = "Say grüß Gott 😀."
 COMMAND = "echo proof-$((40+2))"
 PROOF = "proof-42"
+SHELL = f"Run the command and tell me what it printed. [[mock: shell {COMMAND}]]"
 
 
 class Skip(Exception):
@@ -139,3 +142,17 @@ class Home:
 def quotes(answer, words):
     """The final answer holds these words."""
     assert words in answer, f"the final answer does not quote {words!r}: {answer[-400:]!r}"
+
+
+def answers(answer):
+    """The final answer is what the simulated model says to TEXT; the agent may have dated the prompt."""
+    quotes(answer, "Mock answer to: ")
+    quotes(answer.split("Mock answer to: ")[-1], TEXT)
+
+
+def one_session(sent):
+    """The cache key that all requests of a conversation share with their session id."""
+    keys = {it["body"].get("prompt_cache_key") for it in sent}
+    ids = {dict(it["headers"]).get("session-id") for it in sent}
+    assert len(keys) == 1 and len(ids) == 1, f"one conversation has keys {keys} and sessions {ids}"
+    return keys.pop()

@@ -157,8 +157,19 @@ def check_embedded_mock(report, binary, folder):
     report.take("godex", f"FAIL {case}: {left}" if left else f"PASS {case}")
 
 
-def witness(report, client, mock):
-    """What the strict backend held against the requests of one suite."""
+INTERFACES = {"/v1/responses": "responses", "/v1/chat/completions": "chat"}
+
+
+def interfaces(folder):
+    """The interfaces that the proxies of a client were asked over, by their logs."""
+    paths = re.findall(r'"path":"([^"]+)"', "".join(log.read_text(encoding="utf-8") for log in folder.glob("*.log")))
+    return sorted({INTERFACES[path] for path in paths if path in INTERFACES})
+
+
+def witness(report, client, mock, expected, used):
+    """What the strict backend held against the requests of one suite, and the interfaces that it used."""
+    case = "it used the interfaces that the table names"
+    report.take(client, f"PASS {case}" if used == sorted(expected) else f"FAIL {case}: it used {used}")
     kept = json.loads(fetch(f"{mock}/__mock/requests"))
     # A stale token is what the suites order; every other refusal is a request gone wrong.
     refused = [f"{it['method']} {it['path']}: {it['refusal']}" for it in kept

@@ -76,10 +76,7 @@ pub(crate) fn last_turn(input: &[Value]) -> Turn {
     for item in input {
         match (kind(item), item.get("role").and_then(Value::as_str)) {
             ("message", Some("user")) => {
-                let text = text(item.get("content"));
-                if is_context(&text) {
-                    continue;
-                }
+                let Some(text) = question(item.get("content")) else { continue };
                 if answered || !turn.outputs.is_empty() {
                     texts.clear();
                     turn.outputs.clear();
@@ -115,19 +112,30 @@ fn is_context(text: &str) -> bool {
     CONTEXT.iter().any(|it| text.starts_with(it))
 }
 
+/// What the user said in a message: its parts without context, none if it is nothing else.
+fn question(content: Option<&Value>) -> Option<String> {
+    let texts = texts(content);
+    let said: Vec<_> = texts.iter().copied().filter(|it| !is_context(it)).collect();
+    (texts.is_empty() || !said.is_empty()).then(|| said.join("\n"))
+}
+
 /// The text of a string or of a list of parts.
 fn text(content: Option<&Value>) -> String {
+    texts(content).join("\n")
+}
+
+fn texts(content: Option<&Value>) -> Vec<&str> {
     match content {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => vec![text],
         Some(Value::Array(parts)) => {
             let texts = parts.iter().map(|part| match part.get("type").and_then(Value::as_str) {
                 Some("input_image") => "[image]",
                 Some("input_file") => "[file]",
                 Some(_) | None => part.get("text").and_then(Value::as_str).unwrap_or_default(),
             });
-            texts.collect::<Vec<_>>().join("\n")
+            texts.collect()
         }
-        Some(_) | None => String::new(),
+        Some(_) | None => Vec::new(),
     }
 }
 
@@ -159,6 +167,13 @@ mod tests {
         check(&json!([user("a"), assistant, output]), "a", &["42"]);
         let parts = json!([{"type": "input_text", "text": "a"}, {"type": "input_image"}]);
         check(&json!([{"role": "user", "content": parts}]), "a\n[image]", &[]);
+        let around = |text: &str| {
+            let part = |text: &str| json!({"type": "input_text", "text": text});
+            let parts = [part("<system-reminder>Be kind.</system-reminder>"), part(text)];
+            json!({"role": "user", "content": parts})
+        };
+        check(&json!([around("a")]), "a", &[]);
+        check(&json!([user("a"), output, around("<system-reminder>")]), "a", &["42"]);
     }
 
     #[test]

@@ -201,7 +201,8 @@ fn scripted_calls(calls: &[script::Call], fields: &Map<String, Value>, number: u
 /// A call of the client's shell tool in whatever form it has.
 fn shell(command: &str, fields: &Map<String, Value>, number: u64) -> Piece {
     let offered = conversation::tools(fields);
-    let found = SHELLS.iter().find_map(|name| offered.iter().find(|it| it.name == *name));
+    let named = |name: &str| offered.iter().find(|it| it.name.eq_ignore_ascii_case(name));
+    let found = SHELLS.iter().find_map(|name| named(name));
     let Some(tool) = found else {
         return message("Mock: this client offers no shell tool.".to_owned());
     };

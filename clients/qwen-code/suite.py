@@ -1,0 +1,30 @@
+"""Qwen Code, headless, with an empty home: a text turn and a shell turn over Chat Completions."""
+
+from headless import (BASE_URL, KEY, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes,
+                      recorded)
+
+
+def ask(prompt):
+    """What `qwen -p` printed, and what the backend was sent meanwhile."""
+    with Home() as home, recorded() as sent:
+        home.write(".qwen/settings.json", {"privacy": {"usageStatisticsEnabled": False},
+                                           "telemetry": {"enabled": False},
+                                           "general": {"disableAutoUpdate": True}})
+        answer = home.run(binary("qwen"), "-y", "--auth-type", "openai", "--openai-api-key", KEY,
+                          "--openai-base-url", BASE_URL, "-m", "gpt-5.5", "-p", prompt)
+    return answer, sent
+
+
+@case("chat: text turn")
+def _():
+    answers(ask(TEXT)[0])
+
+
+@case("chat: shell turn, one session")
+def _():
+    answer, sent = ask(SHELL)
+    quotes(answer, PROOF)
+    one_session(sent)
+
+
+main()
