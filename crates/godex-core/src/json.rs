@@ -92,18 +92,78 @@ impl<'a> Raw<'a> {
     /// A list as its elements, the objects among them taken apart on the way; `None` when the
     /// value is something else.
     pub fn elements(self) -> Option<Vec<Element<'a>>> {
-        let mut scanner = Scanner::trusting(self.0);
-        scanner.list(|scanner| {
-            let start = scanner.begin();
-            let fields = scanner.is_at_object().then(|| scanner.fields()).transpose()?;
-            let raw = if fields.is_some() { scanner.since(start)? } else { scanner.value()? };
-            Ok(Element { raw, object: fields.map(Object::of_fields) })
-        })
+        Scanner::trusting(self.0).elements(0).ok()
     }
 
     /// A list as its elements; `None` when the value is something else.
     pub fn list(self) -> Option<Vec<Self>> {
-        Scanner::trusting(self.0).list(Scanner::value)
+        Scanner::trusting(self.0).values().ok()
+    }
+}
+
+/// The value of a field of a [`Body`].
+#[derive(Debug, Clone)]
+pub struct Value<'a> {
+    raw: Raw<'a>,
+    /// What is in it, if it is a list.
+    elements: Option<Vec<Element<'a>>>,
+}
+
+impl<'a> Value<'a> {
+    /// Its text.
+    pub fn raw(&self) -> Raw<'a> {
+        self.raw
+    }
+
+    /// Its elements; `None` when it is no list of a [`Body`].
+    pub fn elements(&self) -> Option<&[Element<'a>]> {
+        self.elements.as_deref()
+    }
+
+    /// Its elements; `None` when it is no list.
+    pub fn into_elements(self) -> Option<Vec<Element<'a>>> {
+        self.elements.or_else(|| self.raw.elements())
+    }
+}
+
+impl<'a> From<Raw<'a>> for Value<'a> {
+    fn from(raw: Raw<'a>) -> Self {
+        Self { raw, elements: None }
+    }
+}
+
+/// The body of a request: one object, read in one pass together with the lists and the
+/// objects in them, which make up nearly all of a request. A field that was written twice
+/// keeps its first place and its last value.
+#[derive(Debug, Clone)]
+pub struct Body<'a> {
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
+}
+
+impl<'a> Body<'a> {
+    /// Reads a body.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one JSON object, not UTF-8 or nested too deeply.
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let text = utf8(body)?;
+        let mut scanner = Scanner::new(text);
+        let fields = scanner.body().and_then(|fields| scanner.end().map(|()| fields));
+        let mut fields = fields.map_err(|fault| fault.explain(text))?;
+        keep_last_of_each(&mut fields);
+        Ok(Self { fields })
+    }
+
+    /// The value of a field; `null` counts as absent.
+    pub fn some(&self, name: &str) -> Option<&Value<'a>> {
+        let field = self.fields.iter().find(|(key, _)| key == name);
+        field.map(|(_, value)| value).filter(|value| !value.raw.is_null())
+    }
+
+    /// The fields in the order written.
+    pub fn into_fields(self) -> Vec<(Cow<'a, str>, Value<'a>)> {
+        self.fields
     }
 }
 
@@ -129,6 +189,11 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
     }
 }
 
+fn utf8(text: &[u8]) -> Result<&str, Malformed> {
+    let utf8 = std::str::from_utf8(text);
+    utf8.map_err(|error| Malformed::Syntax(format!("the body is not UTF-8: {error}")))
+}
+
 /// A string's text without its escapes; `None` when they name no character.
 fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
     if !escaped.contains('\\') {
@@ -145,15 +210,13 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads a whole body.
+    /// Reads one object that is a whole text.
     ///
     /// # Errors
     ///
-    /// When it is not one JSON object, not UTF-8 or nested too deeply.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| Malformed::Syntax(format!("the body is not UTF-8: {error}")))?;
-        Self::checked(text)
+    /// When it is something else, not UTF-8 or nested too deeply.
+    pub fn parse(text: &'a [u8]) -> Result<Self, Malformed> {
+        Self::checked(utf8(text)?)
     }
 
     fn checked(text: &'a str) -> Result<Self, Malformed> {
@@ -197,41 +260,42 @@ impl<'a> Object<'a> {
         self.fields
     }
 
-    fn of_fields(fields: Vec<(Cow<'a, str>, Raw<'a>)>) -> Self {
-        let mut object = Self { fields };
-        if object.has_duplicates() {
-            object.keep_last_of_each();
-        }
-        object
+    fn of_fields(mut fields: Vec<(Cow<'a, str>, Raw<'a>)>) -> Self {
+        keep_last_of_each(&mut fields);
+        Self { fields }
     }
+}
 
-    fn keep_last_of_each(&mut self) {
-        let mut places: HashMap<Cow<'a, str>, usize> = HashMap::new();
-        let mut kept: Vec<(Cow<'a, str>, Raw<'a>)> = Vec::with_capacity(self.fields.len());
-        for (key, value) in self.fields.drain(..) {
-            if let Some(slot) = places.get(&key).and_then(|place| kept.get_mut(*place)) {
-                slot.1 = value;
-            } else {
-                places.insert(key.clone(), kept.len());
-                kept.push((key, value));
-            }
-        }
-        self.fields = kept;
+/// Of fields that were written more than once, keeps the first place and the last value.
+fn keep_last_of_each<V>(fields: &mut Vec<(Cow<'_, str>, V)>) {
+    if !has_duplicates(fields) {
+        return;
     }
+    let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
+    let mut kept: Vec<(Cow<'_, str>, V)> = Vec::with_capacity(fields.len());
+    for (key, value) in fields.drain(..) {
+        if let Some(slot) = places.get(&key).and_then(|place| kept.get_mut(*place)) {
+            slot.1 = value;
+        } else {
+            places.insert(key.clone(), kept.len());
+            kept.push((key, value));
+        }
+    }
+    *fields = kept;
+}
 
-    fn has_duplicates(&self) -> bool {
-        if self.fields.len() > FEW_FIELDS {
+fn has_duplicates<V>(fields: &[(Cow<'_, str>, V)]) -> bool {
+    if fields.len() > FEW_FIELDS {
+        return true;
+    }
+    let mut rest = fields;
+    while let Some(((key, _), tail)) = rest.split_first() {
+        if tail.iter().any(|(other, _)| other == key) {
             return true;
         }
-        let mut rest = self.fields.as_slice();
-        while let Some(((key, _), tail)) = rest.split_first() {
-            if tail.iter().any(|(other, _)| other == key) {
-                return true;
-            }
-            rest = tail;
-        }
-        false
+        rest = tail;
     }
+    false
 }
 
 /// Appends `text` as a JSON string.
@@ -255,7 +319,7 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
 /// Splits valid JSON behind the opening quote of a string: what the string holds, escapes as
 /// written, and what follows its closing quote.
 pub fn split_string(inside: &str) -> Option<(&str, &str)> {
-    let end = scan::closing_quote(inside.as_bytes())?;
+    let end = scan::closing_quote(inside.as_bytes(), 0)?;
     Some((inside.get(..end)?, inside.get(end + 1..)?))
 }
 

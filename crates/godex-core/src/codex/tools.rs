@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::names::{ToolNames, wire_name};
 use super::refused::{Place, Refused};
-use crate::json::{self, Element, Object, Raw, Writer};
+use crate::json::{self, Element, Object, Raw, Value, Writer};
 
 /// The schema of a function that takes nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -57,11 +57,11 @@ impl<'a> Tools<'a> {
     /// # Errors
     ///
     /// When it is not a list of tools.
-    pub fn read(&mut self, value: Raw<'a>, param: &str) -> Result<(), Refused> {
-        if value.is_null() {
+    pub fn read(&mut self, value: Value<'a>, param: &str) -> Result<(), Refused> {
+        if value.raw().is_null() {
             return Ok(());
         }
-        let Some(list) = value.elements() else {
+        let Some(list) = value.into_elements() else {
             return Err(Refused::kind(param, "a list of tools"));
         };
         self.list.reserve(list.len());
@@ -278,7 +278,7 @@ mod tests {
             let text = format!("[{tool}]");
             let list = raw(&text);
             let mut tools = Tools::default();
-            tools.read(list, "tools").unwrap();
+            tools.read(list.into(), "tools").unwrap();
             assert_eq!(tools.list[0].json, expected);
         }
         let flat = r#"{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}"#;
@@ -352,7 +352,7 @@ mod tests {
             if choice_first {
                 tools.choose(choice, "tool_choice").unwrap();
             }
-            tools.read(list, "tools").unwrap();
+            tools.read(list.into(), "tools").unwrap();
             if !choice_first {
                 tools.choose(choice, "tool_choice").unwrap();
             }
@@ -367,7 +367,7 @@ mod tests {
         #[track_caller]
         fn check(tools: &str, param: &str) {
             let list = raw(tools);
-            assert_eq!(Tools::default().read(list, "tools").unwrap_err().param, param);
+            assert_eq!(Tools::default().read(list.into(), "tools").unwrap_err().param, param);
         }
         check("{}", "tools");
         check("[1]", "tools[0]");

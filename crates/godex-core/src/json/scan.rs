@@ -1,12 +1,13 @@
 //! One pass over a JSON text. A checking scanner proves that the text is valid (RFC 8259) and
 //! not nested too deeply; a trusting one walks over text that has been proven before. Strings
-//! make up most of a request: both cross them eight bytes at a time.
+//! make up most of a request: they are crossed many bytes at a time.
 
 use std::borrow::Cow;
 
-use memchr::memchr2;
+use super::{Element, MAX_DEPTH, Malformed, Object, Raw, Value, unescape};
 
-use super::{MAX_DEPTH, Malformed, Raw, unescape};
+/// The fields of an object, in the order written.
+pub(super) type Fields<'a, V> = Vec<(Cow<'a, str>, V)>;
 
 /// Why a text is not valid JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,7 @@ impl Fault {
 /// A place in a text.
 pub(super) struct Scanner<'a> {
     text: &'a str,
+    bytes: &'a [u8],
     at: usize,
     /// The text has been proven valid.
     trusting: bool,
@@ -49,12 +51,12 @@ pub(super) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// A scanner that checks every byte.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, at: 0, trusting: false }
+        Self { text, bytes: text.as_bytes(), at: 0, trusting: false }
     }
 
     /// A scanner for text that is valid JSON.
     pub(super) fn trusting(text: &'a str) -> Self {
-        Self { text, at: 0, trusting: true }
+        Self { text, bytes: text.as_bytes(), at: 0, trusting: true }
     }
 
     /// Only white space is left.
@@ -65,8 +67,11 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// One object as its fields.
-    pub(super) fn fields(&mut self) -> Result<Vec<(Cow<'a, str>, Raw<'a>)>, Fault> {
+    /// One object, each of its values read by `value`.
+    fn members<V>(
+        &mut self,
+        mut value: impl FnMut(&mut Self) -> Result<V, Fault>,
+    ) -> Result<Fields<'a, V>, Fault> {
         match self.peek() {
             Some(b'{') => self.at += 1,
             Some(_) => {
@@ -82,66 +87,98 @@ impl<'a> Scanner<'a> {
         }
         loop {
             let key = self.key()?;
-            fields.push((key, self.nested_value()?));
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(fields);
-                }
-                Some(_) => return Err(Fault::Unexpected(self.at)),
-                None => return Err(Fault::Unfinished),
+            fields.push((key, value(self)?));
+            if !self.goes_on(b'}')? {
+                return Ok(fields);
             }
         }
     }
 
-    /// One valid list, its elements read by `element`; `None` when the text is something else.
-    pub(super) fn list<T>(
-        &mut self,
-        element: impl Fn(&mut Self) -> Result<T, Fault>,
-    ) -> Option<Vec<T>> {
-        if self.peek() != Some(b'[') {
-            return None;
+    /// Whether a comma follows, and not the end of the object or list.
+    fn goes_on(&mut self, end: u8) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b',') => self.at += 1,
+            Some(byte) if byte == end => {
+                self.at += 1;
+                return Ok(false);
+            }
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
         }
-        self.at += 1;
+        Ok(true)
+    }
+
+    /// One object as its fields.
+    pub(super) fn fields(&mut self) -> Result<Fields<'a, Raw<'a>>, Fault> {
+        self.members(|scanner| scanner.value_at_depth(1))
+    }
+
+    /// One object as its fields, the lists among their values taken apart on the way.
+    pub(super) fn body(&mut self) -> Result<Fields<'a, Value<'a>>, Fault> {
+        self.members(|scanner| {
+            let start = scanner.begin();
+            if scanner.byte() == Some(b'[') {
+                let elements = scanner.elements(1)?;
+                return Ok(Value { raw: scanner.since(start)?, elements: Some(elements) });
+            }
+            scanner.value_at_depth(1).map(Value::from)
+        })
+    }
+
+    /// One list, which stands at `depth` levels already, its elements read by `element`.
+    fn list<T>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<Vec<T>, Fault> {
+        match self.peek() {
+            Some(b'[') => self.at += 1,
+            Some(_) => return Err(Fault::Unexpected(self.at)),
+            None => return Err(Fault::Unfinished),
+        }
         let mut elements = Vec::with_capacity(8);
         if self.peek() == Some(b']') {
-            return Some(elements);
+            self.at += 1;
+            return Ok(elements);
         }
         loop {
-            elements.push(element(self).ok()?);
-            let more = self.peek() == Some(b',');
-            self.at += 1;
-            if !more {
-                return Some(elements);
+            elements.push(element(self)?);
+            if !self.goes_on(b']')? {
+                return Ok(elements);
             }
         }
+    }
+
+    /// One list as its elements, the objects among them taken apart on the way.
+    pub(super) fn elements(&mut self, depth: u32) -> Result<Vec<Element<'a>>, Fault> {
+        self.list(|scanner| {
+            let start = scanner.begin();
+            if scanner.byte() != Some(b'{') {
+                return Ok(Element { raw: scanner.value_at_depth(depth + 1)?, object: None });
+            }
+            let fields = scanner.members(|scanner| scanner.value_at_depth(depth + 2))?;
+            Ok(Element { raw: scanner.since(start)?, object: Some(Object::of_fields(fields)) })
+        })
+    }
+
+    /// One list as the texts of its elements.
+    pub(super) fn values(&mut self) -> Result<Vec<Raw<'a>>, Fault> {
+        self.list(Self::value)
     }
 
     /// Where the next value begins.
-    pub(super) fn begin(&mut self) -> usize {
+    fn begin(&mut self) -> usize {
         self.peek();
         self.at
     }
 
-    /// Whether the next value is an object.
-    pub(super) fn is_at_object(&self) -> bool {
-        self.byte() == Some(b'{')
-    }
-
     /// The text read since `start`.
-    pub(super) fn since(&self, start: usize) -> Result<Raw<'a>, Fault> {
+    fn since(&self, start: usize) -> Result<Raw<'a>, Fault> {
         self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
     }
 
     /// One value of whatever kind.
     pub(super) fn value(&mut self) -> Result<Raw<'a>, Fault> {
         self.value_at_depth(0)
-    }
-
-    /// A value inside an object or list.
-    fn nested_value(&mut self) -> Result<Raw<'a>, Fault> {
-        self.value_at_depth(1)
     }
 
     fn value_at_depth(&mut self, depth: u32) -> Result<Raw<'a>, Fault> {
@@ -161,9 +198,10 @@ impl<'a> Scanner<'a> {
             None => return Err(Fault::Unfinished),
         }
         let start = self.at + 1;
-        self.string()?;
+        let plain = self.string()?;
         let escaped = self.text.get(start..self.at - 1).unwrap_or_default();
-        let key = unescape(escaped).ok_or(Fault::Unexpected(start))?;
+        let key = if plain { Some(Cow::Borrowed(escaped)) } else { unescape(escaped) };
+        let key = key.ok_or(Fault::Unexpected(start))?;
         match self.peek() {
             Some(b':') => self.at += 1,
             Some(_) => return Err(Fault::Unexpected(self.at)),
@@ -183,11 +221,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+        self.bytes.get(self.at).copied()
     }
 
     fn rest(&self) -> &'a [u8] {
-        self.text.as_bytes().get(self.at..).unwrap_or_default()
+        self.bytes.get(self.at..).unwrap_or_default()
     }
 
     /// Walks over one valid value.
@@ -195,7 +233,9 @@ impl<'a> Scanner<'a> {
         let mut depth = 0_u32;
         while let Some(byte) = self.byte() {
             match byte {
-                b'"' => self.skip_string(),
+                b'"' => {
+                    self.skip_string();
+                }
                 b'{' | b'[' => {
                     depth += 1;
                     self.at += 1;
@@ -227,9 +267,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    fn skip_string(&mut self) {
-        self.at += 1;
-        self.at += closing_quote(self.rest()).map_or(self.rest().len(), |at| at + 1);
+    /// Walks over one valid string; whether it has no escapes.
+    fn skip_string(&mut self) -> bool {
+        let start = self.at + 1;
+        self.at = plain_end(self.bytes, start);
+        if self.byte() == Some(b'"') {
+            self.at += 1;
+            return true;
+        }
+        self.at = closing_quote(self.bytes, self.at).map_or(self.bytes.len(), |at| at + 1);
+        false
     }
 
     /// Proves one value, which stands at `depth` levels already. Which levels are objects is
@@ -239,7 +286,9 @@ impl<'a> Scanner<'a> {
         let mut objects = 0_u128;
         loop {
             match self.peek() {
-                Some(b'"') => self.string()?,
+                Some(b'"') => {
+                    self.string()?;
+                }
                 Some(open @ (b'{' | b'[')) => {
                     self.at += 1;
                     depth += 1;
@@ -295,7 +344,9 @@ impl<'a> Scanner<'a> {
     /// A name and its colon.
     fn member_name(&mut self) -> Result<(), Fault> {
         match self.peek() {
-            Some(b'"') => self.string()?,
+            Some(b'"') => {
+                self.string()?;
+            }
             Some(_) => return Err(Fault::Unexpected(self.at)),
             None => return Err(Fault::Unfinished),
         }
@@ -307,21 +358,22 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// A string, from its opening quote to behind its closing one.
-    fn string(&mut self) -> Result<(), Fault> {
+    /// A string, from its opening quote to behind its closing one; whether it has no escapes.
+    fn string(&mut self) -> Result<bool, Fault> {
         if self.trusting {
-            self.skip_string();
-            return Ok(());
+            return Ok(self.skip_string());
         }
         self.at += 1;
+        let mut plain = true;
         loop {
-            self.at += plain_run(self.rest());
+            self.at = plain_end(self.bytes, self.at);
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(());
+                    return Ok(plain);
                 }
                 Some(b'\\') => {
+                    plain = false;
                     self.at += 1;
                     self.escape()?;
                 }
@@ -392,59 +444,81 @@ impl<'a> Scanner<'a> {
 
 /// Whether a text stands in a JSON string as it is.
 pub(super) fn is_plain(text: &str) -> bool {
-    plain_run(text.as_bytes()) == text.len()
+    plain_end(text.as_bytes(), 0) == text.len()
 }
 
-/// Where the string ends whose inside begins here: the first quote that no backslash escapes.
-/// Only for text that is valid JSON.
-pub(super) fn closing_quote(inside: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(b'"', inside).find(|at| {
+/// Where the string ends in whose inside `from` lies: the first quote that no backslash
+/// escapes. Only for text that is valid JSON, and a place where no escape is under way.
+pub(super) fn closing_quote(bytes: &[u8], from: usize) -> Option<usize> {
+    let inside = bytes.get(from..)?;
+    let quote = memchr::memchr_iter(b'"', inside).find(|at| {
         let before = inside.get(..*at).unwrap_or_default();
         before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
-    })
+    })?;
+    Some(from + quote)
 }
 
-/// How many bytes there are in front of the first quote, backslash or control character.
-fn plain_run(bytes: &[u8]) -> usize {
-    let near = bytes.get(..NEAR).unwrap_or(bytes);
-    let run = near_run(near);
-    if run < near.len() || near.len() == bytes.len() {
-        return run;
+/// Where the first quote, backslash or control character stands, from `at` on; the length of
+/// the text when there is none. Most strings are short: the first bytes are looked at by words,
+/// the others by blocks, in a form that the compiler turns into vector instructions.
+fn plain_end(bytes: &[u8], mut at: usize) -> usize {
+    for _ in 0..NEAR {
+        match word_at(bytes, at) {
+            Some(word) => match special(word) {
+                0 => at += 8,
+                found => return at + found.trailing_zeros() as usize / 8,
+            },
+            None => return plain_tail(bytes, at),
+        }
     }
-    let far = bytes.get(NEAR..).unwrap_or_default();
-    let found = memchr2(b'"', b'\\', far).unwrap_or(far.len());
-    let plain = far.get(..found).unwrap_or_default();
-    // Without an early exit the compiler looks at many bytes together.
-    if plain.iter().map(|byte| u8::from(*byte < 0x20)).fold(0, |any, one| any | one) == 0 {
-        return NEAR + found;
+    while let Some(block) = bytes.get(at..at + BLOCK) {
+        // Without an early exit the compiler looks at many bytes together.
+        let any = block.iter().fold(0, |any, byte| any | u8::from(is_special(*byte)));
+        if any != 0 {
+            break;
+        }
+        at += BLOCK;
     }
-    NEAR + plain.iter().position(|byte| *byte < 0x20).unwrap_or(found)
+    while let Some(word) = word_at(bytes, at) {
+        match special(word) {
+            0 => at += 8,
+            found => return at + found.trailing_zeros() as usize / 8,
+        }
+    }
+    plain_tail(bytes, at)
 }
 
-/// How far a search by words is worth it: past that, the set-up of a faster one is.
-const NEAR: usize = 32;
+/// [`plain_end`] for the last few bytes of a text.
+fn plain_tail(bytes: &[u8], at: usize) -> usize {
+    let tail = bytes.get(at..).unwrap_or_default();
+    at + tail.iter().position(|byte| is_special(*byte)).unwrap_or(tail.len())
+}
 
-/// [`plain_run`] for few bytes. Eight of them are looked at together: subtracting from each
-/// borrows from its top bit exactly where the byte is zero, or less than a space.
-fn near_run(bytes: &[u8]) -> usize {
+fn is_special(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\\' | ..0x20)
+}
+
+/// How many words are looked at one by one.
+const NEAR: usize = 2;
+/// How many bytes are looked at together after that.
+const BLOCK: usize = 32;
+
+/// The eight bytes at `at`, the first one lowest.
+fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
+    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
+}
+
+/// The top bit of each byte that is a quote, a backslash or a control character; bytes after
+/// the first such may be wrong. Subtracting borrows from a top bit exactly where the byte is
+/// zero, or less than a space.
+fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;
     let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let mut run = 0;
-    let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        let Ok(word) = word.try_into().map(u64::from_le_bytes) else { return run };
-        let quote = zero(word ^ (ONES * u64::from(b'"')));
-        let escape = zero(word ^ (ONES * u64::from(b'\\')));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quote | escape | control) & TOPS;
-        if found != 0 {
-            return run + found.trailing_zeros() as usize / 8;
-        }
-        run += 8;
-    }
-    let special = |byte: &u8| matches!(byte, b'"' | b'\\') || *byte < 0x20;
-    run + words.remainder().iter().position(special).unwrap_or(words.remainder().len())
+    let quote = zero(word ^ (ONES * u64::from(b'"')));
+    let escape = zero(word ^ (ONES * u64::from(b'\\')));
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    (quote | escape | control) & TOPS
 }
 
 #[cfg(test)]

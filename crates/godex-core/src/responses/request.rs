@@ -8,7 +8,7 @@ use crate::codex::content;
 use crate::codex::draft::{Ask, Dialect, Draft, Field, Kind, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
 use crate::codex::refused::{Place, Refused};
-use crate::json::{self, Element, Object, Raw};
+use crate::json::{self, Body, Element, Object, Raw, Value};
 
 /// Reads a request.
 ///
@@ -16,7 +16,7 @@ use crate::json::{self, Element, Object, Raw};
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read<'a>(
-    object: Object<'a>,
+    body: Body<'a>,
     dialect: Dialect,
     refusals: &Refusals,
 ) -> Result<(Ask, Draft<'a>), Refused> {
@@ -27,22 +27,22 @@ pub fn read<'a>(
         input: None,
         effort: None,
     };
-    for (name, value) in object.into_fields() {
+    for (name, value) in body.into_fields() {
         reader.field(name, value, refusals)?;
     }
     reader.finish()
 }
 
 /// Whether a body on the chat endpoint is really a Responses request (Cursor sends those).
-pub fn looks_like_one(object: &Object<'_>) -> bool {
-    let empty = |messages: Raw<'_>| messages.list().is_some_and(|list| list.is_empty());
-    object.some("messages").is_none_or(empty) && object.some("input").is_some()
+pub fn looks_like_one(body: &Body<'_>) -> bool {
+    let empty = |messages: &Value<'_>| messages.elements().is_some_and(<[_]>::is_empty);
+    body.some("messages").is_none_or(empty) && body.some("input").is_some()
 }
 
 struct Reader<'a> {
     ask: Ask,
     draft: Draft<'a>,
-    input: Option<Raw<'a>>,
+    input: Option<Value<'a>>,
     effort: Option<Cow<'a, str>>,
 }
 
@@ -50,16 +50,17 @@ impl<'a> Reader<'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        value: Raw<'a>,
+        value: Value<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
+        let raw = value.raw();
         if name == "input" {
             self.input = Some(value);
             self.draft.fields.push(Field::Slot(Slot::Input));
         } else if let Some(slot) = shared_field(&mut self.ask, &mut self.draft, &name, value)? {
             self.draft.fields.push(Field::Slot(slot));
         } else {
-            self.other(name, value, refusals)?;
+            self.other(name, raw, refusals)?;
         }
         Ok(())
     }
@@ -103,16 +104,17 @@ impl<'a> Reader<'a> {
         if self.draft.reasoning.effort.is_none() {
             self.draft.reasoning.effort = self.effort.take();
         }
-        let Some(input) = self.input.filter(|input| !input.is_null()) else {
+        let Some(input) = self.input.take().filter(|input| !input.raw().is_null()) else {
             return Err(Refused::missing("input"));
         };
-        if let Some(text) = input.escaped() {
+        if let Some(text) = input.raw().escaped() {
             if !text.is_empty() {
                 let path = Place::Root("input");
-                let read = item::read(&Element::of(input), path, &mut self.draft.dropped)?;
+                let element = Element::of(input.raw());
+                let read = item::read(&element, path, &mut self.draft.dropped)?;
                 self.take(read, 0);
             }
-        } else if let Some(list) = input.elements() {
+        } else if let Some(list) = input.into_elements() {
             self.draft.items.reserve(list.len());
             for (index, element) in list.iter().enumerate() {
                 let path = Place::Index(&Place::Root("input"), index);
@@ -173,8 +175,9 @@ pub fn shared_field<'a>(
     ask: &mut Ask,
     draft: &mut Draft<'a>,
     name: &str,
-    value: Raw<'a>,
+    list: Value<'a>,
 ) -> Result<Option<Slot>, Refused> {
+    let value = list.raw();
     Ok(Some(match name {
         "model" => {
             ask.model = optional_string(value, name)?.map(Cow::into_owned);
@@ -194,7 +197,7 @@ pub fn shared_field<'a>(
         }
         "tools" => {
             draft.has_tools |= !value.is_null();
-            draft.tools.read(value, name)?;
+            draft.tools.read(list, name)?;
             Slot::Tools
         }
         "tool_choice" => {

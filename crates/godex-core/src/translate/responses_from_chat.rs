@@ -9,7 +9,7 @@ use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Slot};
 use crate::codex::fields::{self, Refusals};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
-use crate::json::{Object, Raw, Writer};
+use crate::json::{Body, Object, Raw, Value, Writer};
 use crate::responses::request::{self, carry_tier, includes_usage, optional_string, shared_field};
 use crate::translate::stop;
 
@@ -38,15 +38,15 @@ pub enum CallStyle {
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read_either<'a>(
-    object: Object<'a>,
+    body: Body<'a>,
     refusals: &Refusals,
     summaries: bool,
 ) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
-    if !request::looks_like_one(&object) {
-        return read(object, refusals, summaries);
+    if !request::looks_like_one(&body) {
+        return read(body, refusals, summaries);
     }
-    let stop = object.get("stop").map_or(Ok(Vec::new()), stop::read)?;
-    let (mut ask, mut draft) = request::read(object, Dialect::Standard, refusals)?;
+    let stop = body.some("stop").map_or(Ok(Vec::new()), |value| stop::read(value.raw()))?;
+    let (mut ask, mut draft) = request::read(body, Dialect::Standard, refusals)?;
     ask.stop = stop;
     // Chat has no way to name an earlier answer.
     ask.keeps = false;
@@ -71,7 +71,7 @@ fn ask_for_summary(draft: &mut Draft<'_>, summaries: bool) {
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read<'a>(
-    object: Object<'a>,
+    body: Body<'a>,
     refusals: &Refusals,
     summaries: bool,
 ) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
@@ -83,8 +83,8 @@ pub fn read<'a>(
         text: Vec::new(),
         custom_calls: HashSet::new(),
     };
-    let has_tools = object.some("tools").is_some();
-    for (name, value) in object.into_fields() {
+    let has_tools = body.some("tools").is_some();
+    for (name, value) in body.into_fields() {
         reader.field(name, value, refusals)?;
     }
     let style = if reader.functions && !has_tools {
@@ -94,7 +94,7 @@ pub fn read<'a>(
     } else {
         CallStyle::Tools
     };
-    let Some(messages) = reader.messages else {
+    let Some(messages) = reader.messages.take() else {
         return Err(Refused::missing("messages"));
     };
     reader.messages(messages)?;
@@ -113,7 +113,7 @@ pub fn read<'a>(
 struct Reader<'a> {
     ask: Ask,
     draft: Draft<'a>,
-    messages: Option<Raw<'a>>,
+    messages: Option<Value<'a>>,
     /// The tools came as the `functions` of 2023.
     functions: bool,
     /// `text`, which gathers `response_format` and `verbosity`: name and JSON.
@@ -126,17 +126,18 @@ impl<'a> Reader<'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        value: Raw<'a>,
+        list: Value<'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
+        let value = list.raw();
         let slot = match name.as_ref() {
             "messages" => {
-                self.messages = Some(value);
+                self.messages = Some(list);
                 Slot::Input
             }
             "functions" => {
                 self.draft.has_tools |= !value.is_null();
-                self.draft.tools.read(value, &name)?;
+                self.draft.tools.read(list, &name)?;
                 self.functions |= !value.is_null();
                 Slot::Tools
             }
@@ -158,7 +159,7 @@ impl<'a> Reader<'a> {
                 }
                 return Ok(());
             }
-            _ => match shared_field(&mut self.ask, &mut self.draft, &name, value)? {
+            _ => match shared_field(&mut self.ask, &mut self.draft, &name, list)? {
                 Some(slot) => slot,
                 None => return self.other(name, value, refusals),
             },
@@ -264,8 +265,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn messages(&mut self, messages: Raw<'a>) -> Result<(), Refused> {
-        let Some(list) = messages.elements() else {
+    fn messages(&mut self, messages: Value<'a>) -> Result<(), Refused> {
+        let Some(list) = messages.into_elements() else {
             return Err(Refused::kind("messages", "a list of messages"));
         };
         self.draft.items.reserve(list.len() + 4);

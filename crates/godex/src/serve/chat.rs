@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use godex_core::json::Object;
+use godex_core::json::Body;
 use godex_core::translate::chat_from_responses::{Look, ReasoningMode};
 use godex_core::translate::responses_from_chat;
 
@@ -21,10 +21,10 @@ pub(super) async fn prepare(
     body: &mut Upload,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
-    let object = Object::parse(&body)?;
+    let request = Body::parse(&body)?;
     let (refusals, reasoning) = (exchange.app.opener.refusals(), exchange.app.reasoning);
     let shown = reasoning != ReasoningMode::Off;
-    let (ask, draft, style) = responses_from_chat::read_either(object, &refusals, shown)?;
+    let (ask, draft, style) = responses_from_chat::read_either(request, &refusals, shown)?;
     let fallback_id = format!("chatcmpl-{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, _| {
         Face::chat(Look {

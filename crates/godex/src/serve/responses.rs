@@ -1,6 +1,6 @@
 //! `POST /v1/responses`.
 
-use godex_core::json::Object;
+use godex_core::json::Body;
 use godex_core::responses::request::read;
 use godex_core::responses::response::Patches;
 use http::request;
@@ -23,7 +23,7 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);
-    let (ask, draft) = read(Object::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
+    let (ask, draft) = read(Body::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
     let fallback_id = format!("resp_{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
         let patches = Patches {

@@ -4,10 +4,22 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::super::Body;
 use super::*;
 
+/// Whether a text is taken, as a value by itself and wherever it may stand in a body.
 fn accepted(text: &str) -> bool {
-    Raw::parse(text).is_ok()
+    let taken = Raw::parse(text).is_ok();
+    for body in [
+        format!(r#"{{"a":{text}}}"#),
+        format!(r#"{{"a":[{text}]}}"#),
+        format!(r#"{{"a":[{{"b":{text}}}]}}"#),
+    ] {
+        let read = Body::parse(body.as_bytes());
+        let proper = serde_json::from_str::<IgnoredAny>(&body).is_ok();
+        assert_eq!(read.is_ok(), proper, "{body:?}");
+    }
+    taken
 }
 
 #[test]
@@ -85,6 +97,15 @@ proptest! {
     fn any_json_is_taken_apart_and_put_together(value in json(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
         let raw = Raw::parse(&text).unwrap();
+        let body = format!(r#"{{"a":{text},"b":[{text}, {{"c":{text}}}]}}"#);
+        let fields = Body::parse(body.as_bytes()).unwrap().into_fields();
+        let [(_, alone), (_, listed)] = fields.as_slice() else { panic!("{fields:?}") };
+        prop_assert_eq!(alone.raw().get(), text.as_str());
+        let elements = listed.clone().into_elements().unwrap();
+        prop_assert_eq!(elements.len(), 2);
+        prop_assert_eq!(elements[0].raw.get(), text.as_str());
+        prop_assert_eq!(elements[0].object.is_some(), value.is_object());
+        prop_assert_eq!(elements[1].object.as_ref().unwrap().get("c").unwrap().get(), text.as_str());
         if let Value::Array(list) = &value {
             let parts: Vec<Value> = raw.list().unwrap().iter().map(|it| serde_json::from_str(it.get()).unwrap()).collect();
             prop_assert_eq!(&parts, list);
@@ -119,16 +140,16 @@ fn a_run_of_plain_bytes_ends_at_the_first_special_one_wherever_it_stands() {
             let mut text = vec![b'a'; before];
             text.push(special);
             text.extend([b'b', b'"', b'c']);
-            assert_eq!(plain_run(&text), before, "{special} at {before}");
+            assert_eq!(plain_end(&text, 0), before, "{special} at {before}");
         }
     }
-    assert_eq!(plain_run("é\u{7f}~ ".repeat(20).as_bytes()), 100);
+    assert_eq!(plain_end("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
 }
 
 #[test]
 fn a_string_ends_at_the_first_quote_that_is_not_escaped() {
-    assert_eq!(closing_quote(br#"a"b"#), Some(1));
-    assert_eq!(closing_quote(br#"a\"b\\"c""#), Some(6));
-    assert_eq!(closing_quote(br#"\\\"x""#), Some(5));
-    assert_eq!(closing_quote(br#"\"x"#), None);
+    assert_eq!(closing_quote(br#"a"b"#, 0), Some(1));
+    assert_eq!(closing_quote(br#"a\"b\\"c""#, 0), Some(6));
+    assert_eq!(closing_quote(br#"\\\"x""#, 0), Some(5));
+    assert_eq!(closing_quote(br#"\"x"#, 0), None);
 }

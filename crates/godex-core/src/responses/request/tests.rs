@@ -12,7 +12,7 @@ const SETTLED: Settled<'static> = Settled {
 };
 
 fn sent(dialect: Dialect, body: &str, settled: Settled<'_>) -> (String, Vec<String>) {
-    let object = Object::parse(body.as_bytes()).unwrap();
+    let object = Body::parse(body.as_bytes()).unwrap();
     let (_, draft) = read(object, dialect, &Refusals::default()).unwrap();
     let body = draft.prepare(settled).body().to_vec();
     (String::from_utf8(body).unwrap(), draft.dropped)
@@ -25,7 +25,7 @@ fn check(body: &str, expected: &str) {
 
 #[track_caller]
 fn refused(body: &str, param: &str) {
-    let object = Object::parse(body.as_bytes()).unwrap();
+    let object = Body::parse(body.as_bytes()).unwrap();
     let error = read(object, Dialect::Standard, &Refusals::default()).unwrap_err();
     assert_eq!(error.param, param, "{error}");
 }
