@@ -1,6 +1,7 @@
 //! JSON kept as pieces of its own text: an object is the list of its fields, each value the
 //! bytes the client wrote. What nobody needs to understand is copied, never rebuilt.
 
+mod run;
 mod scan;
 
 use std::borrow::Cow;
@@ -307,7 +308,7 @@ pub fn write_string(out: &mut Vec<u8>, text: &str) {
 
 /// Appends `text` with the escapes of a JSON string, without its quotes.
 pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
-    if scan::is_plain(text) {
+    if run::is_plain(text) {
         out.extend_from_slice(text.as_bytes());
         return;
     }
@@ -319,13 +320,13 @@ pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
 /// Splits valid JSON behind the opening quote of a string: what the string holds, escapes as
 /// written, and what follows its closing quote.
 pub fn split_string(inside: &str) -> Option<(&str, &str)> {
-    let end = scan::closing_quote(inside.as_bytes(), 0)?;
+    let end = run::closing_quote(inside.as_bytes(), 0)?;
     Some((inside.get(..end)?, inside.get(end + 1..)?))
 }
 
 /// `text` with the escapes of a JSON string, without its quotes.
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if scan::is_plain(text) {
+    if run::is_plain(text) {
         return Cow::Borrowed(text);
     }
     let mut out = Vec::with_capacity(text.len() + 16);

@@ -132,24 +132,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn a_run_of_plain_bytes_ends_at_the_first_special_one_wherever_it_stands() {
-    for special in [b'"', b'\\', b'\n', 0, 0x1f] {
-        for before in 0..100 {
-            let mut text = vec![b'a'; before];
-            text.push(special);
-            text.extend([b'b', b'"', b'c']);
-            assert_eq!(plain_end(&text, 0), before, "{special} at {before}");
-        }
-    }
-    assert_eq!(plain_end("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
-}
-
-#[test]
-fn a_string_ends_at_the_first_quote_that_is_not_escaped() {
-    assert_eq!(closing_quote(br#"a"b"#, 0), Some(1));
-    assert_eq!(closing_quote(br#"a\"b\\"c""#, 0), Some(6));
-    assert_eq!(closing_quote(br#"\\\"x""#, 0), Some(5));
-    assert_eq!(closing_quote(br#"\"x"#, 0), None);
-}
