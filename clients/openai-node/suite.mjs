@@ -5,9 +5,9 @@ import OpenAI from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 
-const { GODEX_BASE_URL: baseURL, GODEX_API_KEY: apiKey, GODEX_MOCK_URL: mock } = process.env;
+const { GODEX_BASE_URL: baseURL, GODEX_SPENT_URL: spentURL, GODEX_API_KEY: apiKey, GODEX_MOCK_URL: mock } = process.env;
 const model = 'gpt-5.5';
-const connect = (key = apiKey) => new OpenAI({ baseURL, apiKey: key, maxRetries: 0, timeout: 30_000 });
+const connect = (key = apiKey, more = {}) => new OpenAI({ baseURL, apiKey: key, maxRetries: 0, timeout: 30_000, ...more });
 const client = connect();
 
 const Event = z.object({ name: z.string(), day: z.number(), guests: z.array(z.string()) });
@@ -144,6 +144,58 @@ const cases = {
     const retryable = (error) => error instanceof OpenAI.InternalServerError || error instanceof OpenAI.RateLimitError;
     await assert.rejects(client.responses.create({ model, input: prompt }), retryable);
     await assert.rejects(client.chat.completions.create({ model, messages: user(prompt), stream: true }), retryable);
+  },
+  async 'responses: three turns chained by previous_response_id, items by reference'() {
+    const first = await client.responses.create({ model, tools, input: twoCalls });
+    const calls = first.output.filter((it) => it.type === 'function_call');
+    const outputs = calls.map((it, n) => ({ type: 'function_call_output', call_id: it.call_id, output: `result ${n}` }));
+    const second = await client.responses.create({ model, tools, previous_response_id: first.id, input: outputs });
+    assert.match(second.output_text, /result 0[^]*result 1/);
+    const third = await client.responses.create({ model, tools, previous_response_id: second.id, input: '[[mock: echo third]]' });
+    assert.equal(third.output_text, 'third');
+    assert.equal(third.previous_response_id, second.id);
+    const references = calls.map((it) => ({ type: 'item_reference', id: it.id }));
+    const again = await client.responses.create({ model, tools, input: [...user(twoCalls), ...references, ...outputs] });
+    assert.match(again.output_text, /result 0[^]*result 1/);
+    await assert.rejects(client.responses.create({ model, previous_response_id: 'resp_unknown', input: 'Hi' }), { code: 'previous_response_not_found' });
+  },
+  async 'chat stream: a custom tool call'() {
+    const parts = [];
+    const custom = { type: 'custom', custom: { name: 'apply_patch', description: 'Edits files.' } };
+    const stream = await client.chat.completions.create({ model, tools: [custom], messages: user('[[mock: custom apply_patch a b c]]'), stream: true });
+    for (const { choices: [choice] } of await collect(stream)) parts.push(...(choice.delta.tool_calls ?? []));
+    assert.equal(parts[0].type, 'custom');
+    assert.equal(parts.map((it) => it.custom.input).join(''), 'a b c');
+  },
+  async 'E1: comments, unknown fields, reasoning and odd framing do chat no harm'() {
+    const prompt = '[[mock: unknown-events]] [[mock: crlf]] [[mock: reasoning]] [[mock: echo done]]';
+    const stream = client.chat.completions.stream({ model, messages: user(prompt) });
+    await collect(stream);
+    assert.equal(await stream.finalContent(), 'done');
+  },
+  async 'E3: the signs of life of a silent stream do no harm'() {
+    const prompt = '[[mock: slow 16000]] [[mock: echo awake]]';
+    const [responses, chat] = await Promise.all([
+      client.responses.stream({ model, input: prompt }).finalResponse(),
+      client.chat.completions.stream({ model, messages: user(prompt) }).finalContent(),
+    ]);
+    assert.deepEqual([responses.output_text, chat], ['awake', 'awake']);
+  },
+  async 'E6: a short limit is waited for, a long one ends the retries'() {
+    const patient = connect(apiKey, { maxRetries: 2 });
+    const input = 'E6 of Node. [[mock: once status 429 rate-limit]] [[mock: echo served]]';
+    assert.equal((await patient.responses.create({ model, input })).output_text, 'served');
+    const before = Date.now();
+    const spent = connect(apiKey, { maxRetries: 2, baseURL: spentURL });
+    await assert.rejects(spent.responses.create({ model, input: '[[mock: status 429 usage-limit]]' }), OpenAI.RateLimitError);
+    assert(Date.now() - before < 5_000);
+  },
+  async 'E7, E8, E10: the stream helpers raise what broke in mid-stream'() {
+    for (const marker of ['fail server_error', 'error-event', 'cut', 'drop']) {
+      const prompt = `[[mock: ${marker}]]`;
+      await assert.rejects(client.responses.stream({ model, input: prompt }).finalResponse(), OpenAI.APIError, `responses ${marker}`);
+      await assert.rejects(client.chat.completions.stream({ model, messages: user(prompt) }).finalContent(), OpenAI.APIError, `chat ${marker}`);
+    }
   },
   async 'models.list and models.retrieve'() {
     const ids = (await collect(client.models.list())).map((it) => it.id);

@@ -1,8 +1,10 @@
 """openai-python, unmodified: both APIs, streaming and not, tools, parsing, errors, a stale login."""
 
 import base64
+import concurrent.futures
 import json
 import os
+import time
 import urllib.request
 
 import openai
@@ -202,6 +204,52 @@ def _():
     assert '"function_call"' in json.dumps(last_upstream_body()["input"])
 
 
+@case("responses: three turns chained by previous_response_id, and a branch of the first")
+def _():
+    first = client.responses.create(model=MODEL, input="Remember quince. " + ONE_CALL, tools=TOOLS)
+    call = next(it for it in first.output if it.type == "function_call")
+    second = client.responses.create(model=MODEL, tools=TOOLS, previous_response_id=first.id, input=[
+        {"type": "function_call_output", "call_id": call.call_id, "output": "22 degrees"}])
+    assert "22 degrees" in second.output_text, second.output_text
+    with client.responses.stream(model=MODEL, tools=TOOLS, previous_response_id=second.id,
+                                 input="[[mock: echo third]]") as stream:
+        third = stream.get_final_response()
+    same((third.output_text, third.previous_response_id), ("third", second.id))
+    sent = json.dumps(last_upstream_body()["input"], ensure_ascii=False)
+    for part in ("quince", "São Tomé", "22 degrees", second.output_text, "third"):
+        assert part in sent, f"no {part!r} in {sent}"
+    client.responses.create(model=MODEL, tools=TOOLS, previous_response_id=first.id, input=[
+        {"type": "function_call_output", "call_id": call.call_id, "output": "23 degrees"}])
+    sent = json.dumps(last_upstream_body()["input"], ensure_ascii=False)
+    assert "quince" in sent and "23 degrees" in sent and "22 degrees" not in sent, sent
+
+
+@case("responses: items of earlier answers come back by reference")
+def _():
+    first = client.responses.create(model=MODEL, input=ONE_CALL, tools=TOOLS)
+    call = next(it for it in first.output if it.type == "function_call")
+    final = client.responses.create(model=MODEL, tools=TOOLS, input=[
+        {"role": "user", "content": ONE_CALL}, {"type": "item_reference", "id": call.id},
+        {"type": "function_call_output", "call_id": call.call_id, "output": "22 degrees"}])
+    assert "22 degrees" in final.output_text, final.output_text
+    same([it.get("type") for it in last_upstream_body()["input"]],
+         ["message", "function_call", "function_call_output"])
+
+
+@case("responses: another key resolves neither the response nor its items")
+def _():
+    ann, bob = (connect(key, ANY_KEY_URL) for key in ("key-of-ann", "key-of-bob"))
+    first = ann.responses.create(model=MODEL, input=ONE_CALL, tools=TOOLS)
+    same(ann.responses.create(model=MODEL, input="[[mock: echo mine]]", previous_response_id=first.id).output_text, "mine")
+    error = raises(openai.BadRequestError, lambda: bob.responses.create(
+        model=MODEL, input="Hi", previous_response_id=first.id))
+    same((error.code, error.param), ("previous_response_not_found", "previous_response_id"))
+    call = next(it for it in first.output if it.type == "function_call")
+    error = raises(openai.BadRequestError, lambda: bob.responses.create(model=MODEL, input=[
+        {"role": "user", "content": "Hi"}, {"type": "item_reference", "id": call.id}]))
+    assert f"Item with id '{call.id}' not found" in str(error), error
+
+
 @case("responses: a custom tool's free text")
 def _():
     tool = {"type": "custom", "name": "apply_patch", "description": "Edits files."}
@@ -399,6 +447,28 @@ def _():
     same([it.function.parsed_arguments for it in final.choices[0].message.tool_calls], ARGUMENTS)
 
 
+@case("chat: a custom tool's free text, whole and streamed, and its round trip")
+def _():
+    tool = {"type": "custom", "custom": {"name": "apply_patch", "description": "Edits files."}}
+    prompt = '[[mock: custom apply_patch a "b" \\ c]]'
+    message = chat(prompt, tools=[tool]).choices[0].message
+    call = message.tool_calls[0]
+    same((call.type, call.custom.name, call.custom.input), ("custom", "apply_patch", 'a "b" \\ c'))
+    history = [{"role": "user", "content": prompt}, message,
+               {"role": "tool", "tool_call_id": call.id, "content": "patched"}]
+    final = client.chat.completions.create(model=MODEL, messages=history, tools=[tool])
+    assert "patched" in final.choices[0].message.content, final
+    # The form of OpenAI's stream. The helper `stream()` reads it, but its `get_final_completion`
+    # has no type for such a call and raises.
+    parts = [part.to_dict() for it in chat(prompt, tools=[tool], stream=True)
+             for part in it.choices[0].delta.tool_calls or []]
+    same((parts[0]["type"], parts[0]["custom"]["name"]), ("custom", "apply_patch"))
+    same("".join(it["custom"]["input"] for it in parts), 'a "b" \\ c')
+    with client.chat.completions.stream(model=MODEL, tools=[tool], messages=history[:1]) as stream:
+        finished = [it.chunk.choices[0].finish_reason for it in stream if it.type == "chunk"]
+    same([it for it in finished if it], ["tool_calls"])
+
+
 @case("chat: a follow-up with only the tool messages")
 def _():
     calls = chat(TWO_CALLS, tools=CHAT_TOOLS).choices[0].message.tool_calls
@@ -513,6 +583,61 @@ def _():
     error = raises(openai.BadRequestError, lambda: client.responses.create(
         model=MODEL, input="[[mock: status 400 context-length]]"))
     same(error.code, "context_length_exceeded")
+
+
+@case("E1, E2: comments, unknown fields and events of the backend do no harm")
+def _():
+    prompt = "[[mock: unknown-events]] [[mock: crlf]] [[mock: reasoning]] [[mock: echo done]]"
+    with client.responses.stream(model=MODEL, input=prompt) as stream:
+        list(stream)
+        same(stream.get_final_response().output_text, "done")
+    with client.chat.completions.stream(model=MODEL, messages=[{"role": "user", "content": prompt}]) as stream:
+        list(stream)
+        same(stream.get_final_completion().choices[0].message.content, "done")
+
+
+@case("E3: the signs of life of a silent stream do no harm")
+def _():
+    # A little longer than the proxy's interval, both APIs at once.
+    prompt = "[[mock: slow 16000]] [[mock: echo awake]]"
+
+    def through_responses():
+        with client.responses.stream(model=MODEL, input=prompt) as stream:
+            return stream.get_final_response().output_text
+
+    def through_chat():
+        messages = [{"role": "user", "content": prompt}]
+        with client.chat.completions.stream(model=MODEL, messages=messages) as stream:
+            return stream.get_final_completion().choices[0].message.content
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        same([it.result() for it in [pool.submit(through_responses), pool.submit(through_chat)]], ["awake"] * 2)
+
+
+@case("E6: a short limit is waited for, a long one ends the retries")
+def _():
+    patient = connect(retries=2)
+    same(patient.responses.create(model=MODEL, input="E6. [[mock: once status 429 rate-limit]] [[mock: echo served]]")
+         .output_text, "served")
+    before = time.monotonic()
+    raises(openai.RateLimitError, lambda: connect(base_url=SPENT_URL, retries=2).responses.create(
+        model=MODEL, input="[[mock: status 429 usage-limit]]"))
+    assert time.monotonic() - before < 5
+
+
+@case("E7, E8, E10: the stream helpers raise what broke in mid-stream")
+def _():
+    def through_responses(prompt):
+        with client.responses.stream(model=MODEL, input=prompt) as stream:
+            return stream.get_final_response()
+
+    def through_chat(prompt):
+        with client.chat.completions.stream(model=MODEL, messages=[{"role": "user", "content": prompt}]) as stream:
+            return stream.get_final_completion()
+
+    for marker in ("fail server_error", "error-event", "cut", "drop", "reset"):
+        for through in (through_responses, through_chat):
+            raises(openai.APIError, lambda it=through, words=marker: it(f"[[mock: {words}]]"))
 
 
 # Models and the login
