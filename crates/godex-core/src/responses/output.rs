@@ -98,6 +98,28 @@ impl Output {
         }
     }
 
+    /// The text of `response.function_call_arguments.done` with the name of the function, which
+    /// the backend may leave out; `None` when there is nothing to add.
+    pub fn named(&self, event: &Event<'_>) -> Option<String> {
+        let done = event.read::<Done<'_>>()?;
+        let object = Object::of_text(event.text)?;
+        if done.arguments.is_none() || object.get("name").is_some() {
+            return None;
+        }
+        let entry = self
+            .items
+            .values()
+            .find(|entry| !done.item_id.is_empty() && entry.id == done.item_id)
+            .or_else(|| self.items.get(&done.output_index))?;
+        let head = serde_json::from_str::<ItemHead<'_>>(entry.added.as_deref()?).ok()?;
+        let mut writer = Writer::new(event.text.len() + 64);
+        for (name, value) in object.iter() {
+            writer.raw(name, value.get());
+        }
+        writer.string("name", &head.name?);
+        Some(writer.finish_text())
+    }
+
     fn item(&mut self, index: u64, item: Raw<'_>, done: bool) {
         let entry = self.items.entry(index).or_default();
         if let Some(id) = ItemHead::of(item).and_then(|head| head.id) {
@@ -227,6 +249,18 @@ mod tests {
             gathered(&[PIECE.replace("fc_1", "").replace('9', "1").as_str(), ADDED])
                 .contains(r#"{\"a"#)
         );
+    }
+
+    #[test]
+    fn the_end_of_arguments_names_its_function() {
+        let mut output = Output::default();
+        let done = Event { kind: Kind::ArgumentsDone, text: WHOLE };
+        assert_eq!(output.named(&done), None);
+        output.push(&Event { kind: Kind::ItemAdded, text: ADDED });
+        output.push(&done);
+        let named = output.named(&done).unwrap();
+        assert_eq!(named, WHOLE.replace("}\"}", "}\",\"name\":\"f\"}"));
+        assert_eq!(output.named(&Event { kind: Kind::ArgumentsDone, text: &named }), None);
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Envelope {
             "temperature": 1.0,
             "text": text,
             "tool_choice": field("tool_choice", json!("auto")),
-            "tools": field("tools", json!([])),
+            "tools": echoed_tools(fields),
             "top_logprobs": 0,
             "top_p": 1.0,
             "truncation": "disabled",
@@ -112,4 +112,22 @@ impl Envelope {
             r#"{{"id":"{id}","object":"response","created_at":{created_at},"status":"{status}","background":false,"completed_at":{completed_at},"error":{error},"incomplete_details":{details},{echo}{usage},"user":null,"metadata":{{}}}}"#
         )
     }
+}
+
+/// The tools as the public API repeats them: functions have every field they can have.
+fn echoed_tools(fields: &Map<String, Value>) -> Value {
+    let sent = fields.get("tools").filter(|it| it.is_array());
+    let mut tools = sent.cloned().unwrap_or_else(|| json!([]));
+    for tool in tools.as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        if tool.get("type").is_some_and(|it| it == "function") {
+            for (name, default) in [
+                ("description", Value::Null),
+                ("parameters", Value::Null),
+                ("strict", json!(false)),
+            ] {
+                tool.entry(name).or_insert(default);
+            }
+        }
+    }
+    tools
 }

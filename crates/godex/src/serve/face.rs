@@ -171,6 +171,9 @@ impl ResponsesFace {
         let output = match event.kind {
             Kind::Completed | Kind::Incomplete => tap.output.json(unfinished(event.kind)),
             Kind::Created | Kind::InProgress => None,
+            Kind::ArgumentsDone if self.dialect == Dialect::Standard => {
+                return self.arguments_done(frame, event, tap, out);
+            }
             Kind::Failed
             | Kind::Error
             | Kind::ItemAdded
@@ -196,6 +199,17 @@ impl ResponsesFace {
             self.snapshot = Object::of_text(&text).and_then(|it| it.get("response")).and_then(slim);
         }
         self.write(&name_of(frame, event), &text, out);
+    }
+
+    /// The end of a function call's arguments says whose they are, as the public API has it.
+    fn arguments_done(&mut self, frame: &Frame, event: &Event<'_>, tap: &Tap, out: &mut Out) {
+        match tap.output.named(event) {
+            None => self.relay(frame, event, out),
+            Some(named) => {
+                let restored = restore::event(&named, &self.patches.tool_names);
+                self.write(&name_of(frame, event), &restored.unwrap_or(named), out);
+            }
+        }
     }
 
     /// Passes an event on as it came, unless numbers have shifted or its framing is odd.

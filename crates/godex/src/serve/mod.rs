@@ -15,6 +15,7 @@ mod exchange;
 mod face;
 mod health;
 mod models;
+mod openapi;
 mod passed;
 mod relay;
 mod responses;

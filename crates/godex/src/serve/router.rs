@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::error::ApiError;
 use super::exchange::{self, Exchange};
 use super::state::App;
-use super::{admit, body, chat, health, models, responses, usage};
+use super::{admit, body, chat, health, models, openapi, responses, usage};
 use crate::clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -37,6 +37,7 @@ enum Route<'p> {
     Models,
     Model(&'p str),
     Usage,
+    Document,
     Health,
     Ready,
     Root,
@@ -70,6 +71,7 @@ impl<'p> Route<'p> {
                 "/chat/completions" => Some(Self::Chat),
                 "/models" => Some(Self::Models),
                 "/usage" => Some(Self::Usage),
+                "/openapi.json" => Some(Self::Document),
                 rest => rest.strip_prefix("/models/").filter(|id| !id.is_empty()).map(Self::Model),
             },
         }
@@ -81,6 +83,7 @@ impl<'p> Route<'p> {
             Self::Models
             | Self::Model(_)
             | Self::Usage
+            | Self::Document
             | Self::Health
             | Self::Ready
             | Self::Root => "GET, HEAD, OPTIONS",
@@ -93,6 +96,7 @@ impl<'p> Route<'p> {
             Self::Models
             | Self::Model(_)
             | Self::Usage
+            | Self::Document
             | Self::Health
             | Self::Ready
             | Self::Root => method == Method::GET || method == Method::HEAD,
@@ -190,6 +194,7 @@ async fn direct(
         return Err(ApiError::NoMethod(route.methods()));
     }
     let mut plain = match route {
+        Route::Document => return Ok(Routed::Plain(openapi::document())),
         Route::Health => return Ok(Routed::Plain(health::health())),
         Route::Ready => return Ok(Routed::Plain(health::ready(app))),
         Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
@@ -240,7 +245,7 @@ const ROOT: &str = concat!(
     env!("CARGO_PKG_VERSION"),
     r#"","description":"An OpenAI-compatible API in front of the ChatGPT Codex backend","#,
     r#""base_url":"/v1","endpoints":["POST /v1/responses","POST /v1/chat/completions","#,
-    r#""GET /v1/models","GET /v1/usage","GET /health","GET /readyz"],"health":"/health"}"#
+    r#""GET /v1/models","GET /v1/usage","GET /health","GET /readyz","GET /openapi.json"],"health":"/health"}"#
 );
 
 /// A panic on the way becomes an answer: one request's bug is no other's.
@@ -318,5 +323,57 @@ mod tests {
         check("/v1/embeddings", None);
         check("/v1/v1/responses", None);
         check("/v1responses", None);
+    }
+
+    fn documented() -> serde_json::Value {
+        serde_json::from_str(include_str!("openapi.json")).unwrap()
+    }
+
+    #[test]
+    fn every_documented_path_leads_somewhere_and_answers_to_what_is_documented() {
+        let document = documented();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            let reference = item["$ref"].as_str().unwrap().trim_start_matches('#');
+            let item = document.pointer(reference).unwrap();
+            let path = path.replace("{id}", "gpt-5.5");
+            let route = Route::of(&path);
+            for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+                let served = route.is_some_and(|it| it.allows(&method.parse().unwrap()));
+                let told = item.get(method.to_ascii_lowercase()).is_some();
+                assert_eq!(served, told, "{method} {path}");
+            }
+            let keyless = item.pointer("/get/security").is_some();
+            let open =
+                matches!(route, Some(Route::Document | Route::Health | Route::Ready | Route::Root));
+            assert_eq!(keyless, open, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_route_is_documented_under_all_its_names() {
+        let documented = documented();
+        let told: Vec<&str> =
+            documented["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        let mut next = Some(Route::Responses);
+        while let Some(route) = next {
+            // A new route is named here before this compiles.
+            let (name, after) = match route {
+                Route::Responses => ("/responses", Some(Route::Chat)),
+                Route::Chat => ("/chat/completions", Some(Route::Models)),
+                Route::Models => ("/models", Some(Route::Model("{id}"))),
+                Route::Model(_) => ("/models/{id}", Some(Route::Usage)),
+                Route::Usage => ("/usage", Some(Route::Document)),
+                Route::Document => ("/openapi.json", Some(Route::Health)),
+                Route::Health => ("/health", Some(Route::Ready)),
+                Route::Ready => ("/readyz", Some(Route::Root)),
+                Route::Root => ("/", None),
+            };
+            for name in [name.to_owned(), format!("/v1{name}"), format!("{name}z")] {
+                let served = Route::of(&name) == Some(route);
+                assert!(!served || told.contains(&name.as_str()), "{name}");
+            }
+            assert!(told.contains(&name), "{name}");
+            next = after;
+        }
     }
 }

@@ -134,7 +134,7 @@ pub(crate) fn opening() -> String {
         })
     };
     let item = json!({"id": "msg_1", "type": "message", "status": "in_progress", "content": [], "role": "assistant"});
-    let part = json!({"type": "output_text", "annotations": [], "text": ""});
+    let part = json!({"type": "output_text", "annotations": [], "logprobs": [], "text": ""});
     [
         json!({"type": "response.created", "response": response("in_progress"), "sequence_number": 0}),
         json!({"type": "response.in_progress", "response": response("in_progress"), "sequence_number": 1}),
@@ -153,7 +153,7 @@ fn delta(text: &str, number: u64) -> Value {
 
 /// What follows [`opening`]: `lo`, and the end.
 pub(crate) fn closing() -> String {
-    let part = json!({"type": "output_text", "annotations": [], "text": "Hello"});
+    let part = json!({"type": "output_text", "annotations": [], "logprobs": [], "text": "Hello"});
     let item = json!({"id": "msg_1", "type": "message", "status": "completed", "content": [part], "role": "assistant"});
     let usage = json!({
         "input_tokens": 11, "input_tokens_details": {"cached_tokens": 5}, "output_tokens": 7,

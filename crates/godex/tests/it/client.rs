@@ -10,6 +10,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
 
+use crate::published::Asked;
+
 pub(crate) type Http = Client<HttpConnector, Full<Bytes>>;
 
 /// A client with a pool of connections of its own.
@@ -66,6 +68,12 @@ impl Call {
     }
 
     pub(crate) async fn open(self, http: &Http, address: &str) -> Stream {
+        let by_codex = self.headers.iter().any(|(name, value)| {
+            name == "x-openai-internal-codex-responses-lite"
+                || (["originator", "user-agent"].contains(&name.as_str())
+                    && value.starts_with("codex"))
+        });
+        let asked = Asked { method: self.method.clone(), path: self.path.clone(), by_codex };
         let mut request = Request::builder()
             .method(self.method)
             .uri(format!("http://{address}{}", self.path))
@@ -75,7 +83,8 @@ impl Call {
         }
         let answer = http.request(request.body(Full::new(self.body)).unwrap()).await.unwrap();
         let (head, body) = answer.into_parts();
-        Stream { status: head.status.as_u16(), headers: head.headers, body, seen: Vec::new() }
+        let status = head.status.as_u16();
+        Stream { status, headers: head.headers, body: Some(body), seen: Vec::new(), asked }
     }
 }
 
@@ -83,8 +92,10 @@ impl Call {
 pub(crate) struct Stream {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    body: Incoming,
+    /// `None` once it was read to its end.
+    body: Option<Incoming>,
     seen: Vec<u8>,
+    asked: Asked,
 }
 
 /// An answer that was read to its end.
@@ -108,7 +119,7 @@ pub(crate) struct Event {
 impl Stream {
     /// The next bytes as they arrive; `None` at the end.
     pub(crate) async fn piece(&mut self) -> Option<String> {
-        let data = self.body.frame().await?.unwrap().into_data().unwrap();
+        let data = self.body.as_mut()?.frame().await?.unwrap().into_data().unwrap();
         self.seen.extend_from_slice(&data);
         Some(String::from_utf8(data.into()).unwrap())
     }
@@ -125,17 +136,33 @@ impl Stream {
     }
 
     /// Reads the rest.
-    pub(crate) async fn rest(self) -> Reply {
-        let Self { status, headers, mut body, mut seen } = self;
+    pub(crate) async fn rest(mut self) -> Reply {
         let mut whole = true;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = self.body.as_mut().unwrap().frame().await {
             let Ok(frame) = frame else {
                 whole = false;
                 break;
             };
-            seen.extend_from_slice(&frame.into_data().unwrap_or_default());
+            self.seen.extend_from_slice(&frame.into_data().unwrap_or_default());
         }
-        Reply { status, headers, body: String::from_utf8(seen).unwrap(), whole }
+        self.body = None;
+        let body = String::from_utf8(std::mem::take(&mut self.seen)).unwrap();
+        self.keeps_to_what_is_published(&body);
+        Reply { status: self.status, headers: std::mem::take(&mut self.headers), body, whole }
+    }
+
+    fn keeps_to_what_is_published(&self, body: &str) {
+        let complaints = self.asked.complaints(self.status, &self.headers, body);
+        assert!(complaints.is_empty(), "{:?}: {complaints:#?} in {body}", self.asked);
+    }
+}
+
+/// What was not read to its end is held against what is published as far as it came.
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if self.body.is_some() && !self.seen.is_empty() && !std::thread::panicking() {
+            self.keeps_to_what_is_published(&String::from_utf8_lossy(&self.seen));
+        }
     }
 }
 

@@ -284,7 +284,7 @@ fn one_event_is_enough_to_tell_a_failure_of_the_model_from_an_answer() {
         // `response.failed` with what had been said keeps its response.
         let mut stage = Stage::on_backend(&[]).await;
         let failed = json!({"type": "response.failed", "sequence_number": 5, "response": {
-            "id": "resp_1", "object": "response", "status": "failed", "output": [], "model": "gpt-5.5",
+            "id": "resp_1", "object": "response", "created_at": 1_795_348_800, "status": "failed", "output": [], "model": "gpt-5.5",
             "error": {"code": "server_error", "message": "It broke."}, "safety_identifier": "user-account",
         }});
         let answer = [STREAM, &opening(), &crate::backend::event(&failed)].concat();
