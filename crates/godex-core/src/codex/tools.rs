@@ -212,8 +212,9 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<To
     }
     let mut writer = Writer::new(raw.get().len() + 32);
     writer.string("type", "function");
-    for (key, value) in inner.iter().filter(|(key, _)| !matches!(*key, "type" | "parameters")) {
-        writer.raw(key, value.get());
+    for (key, value) in inner.iter().filter(|(key, _)| *key != "type") {
+        let parameters = (key == "parameters").then(|| parameters.map_or(NO_PARAMETERS, Raw::get));
+        writer.raw(key, parameters.unwrap_or(value.get()));
     }
     if let Some(inner) = &nested {
         let stray = |(name, _): &(&str, Raw<'_>)| {
@@ -223,7 +224,9 @@ fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<To
             writer.raw(name, value.get());
         }
     }
-    writer.raw("parameters", parameters.map_or(NO_PARAMETERS, Raw::get));
+    if inner.get("parameters").is_none() {
+        writer.raw("parameters", NO_PARAMETERS);
+    }
     Ok(Tool { kind: "function".into(), name: Some(name), json: writer.finish_text().into() })
 }
 
@@ -285,7 +288,7 @@ mod tests {
         check(flat, flat);
         check(
             r#"{"type":"function","function":{"name":"f","description":"d","parameters":{"type":"object"},"strict":null}}"#,
-            r#"{"type":"function","name":"f","description":"d","strict":null,"parameters":{"type":"object"}}"#,
+            r#"{"type":"function","name":"f","description":"d","parameters":{"type":"object"},"strict":null}"#,
         );
         check(
             r#"{"type":"function","name":"f","parameters":null}"#,
