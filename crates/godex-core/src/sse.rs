@@ -325,6 +325,20 @@ mod tests {
     }
 
     #[test]
+    fn s1_an_event_of_fifty_megabytes_is_read_in_linear_time() {
+        // Looked at from its beginning for every piece, this would be 300 GB.
+        const PIECE: &[u8] = &[b'x'; 4 << 10];
+        let mut decoder = Decoder::new(64 << 20);
+        decoder.push(Bytes::from_static(b"event: a\ndata: "));
+        for _ in 0..12_800 {
+            decoder.push(Bytes::from_static(PIECE));
+            assert!(decoder.next_frame().unwrap().is_none());
+        }
+        decoder.push(Bytes::from_static(b"\n\n"));
+        assert_eq!(decoder.next_frame().unwrap().unwrap().data().len(), 50 << 20);
+    }
+
+    #[test]
     fn every_framing_of_the_specification_is_read() {
         let expected = [
             ("a", "{\"x\":1}"),

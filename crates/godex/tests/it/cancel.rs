@@ -1,4 +1,4 @@
-//! A client that leaves takes the backend's request with it.
+//! A client that leaves takes the backend's request with it, one that does not read holds it back.
 
 use godex_mock::record::{Ending, Received};
 use serde_json::json;
@@ -126,5 +126,32 @@ fn what_a_client_that_left_has_cost_is_recorded_as_far_as_it_is_known() {
         assert_eq!((&record["model"], &record["stream"]), (&json!("gpt-5.5"), &json!(true)));
         assert!(record["ttft_ms"].is_u64() && record["duration_ms"].is_u64(), "{record}");
         assert!(record["upstream_id"].as_str().unwrap().starts_with("resp_"), "{record}");
+    });
+}
+
+#[test]
+fn r5_a_client_that_does_not_read_holds_the_backend_back() {
+    play(async {
+        let mut stage = Stage::on_backend(&[]).await;
+        let sending = stage.proxy.open(Call::responses(&streamed(question("hi"))));
+        let playing = async {
+            let mut turn = stage.backend.turn().await;
+            turn.write([crate::backend::STREAM, &crate::backend::opening()].concat()).await;
+            turn
+        };
+        let (stream, mut turn) = tokio::join!(sending, playing);
+        let delta = json!({"type": "response.output_text.delta", "item_id": "msg_1", "output_index": 0, "content_index": 0, "delta": "x".repeat(64 << 10), "sequence_number": 5});
+        let piece = crate::backend::event(&delta);
+        let (mut taken, enough) = (0, 64 << 20);
+        while taken < enough {
+            let writing = turn.write(&piece);
+            if tokio::time::timeout(std::time::Duration::from_secs(2), writing).await.is_err() {
+                break;
+            }
+            taken += piece.len();
+        }
+        assert!(taken < enough, "{taken} bytes were taken that nobody read");
+        drop(stream);
+        turn.left().await;
     });
 }

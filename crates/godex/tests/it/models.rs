@@ -82,6 +82,34 @@ fn without_the_accounts_list_the_bundled_one_is_shown_and_names_go_upstream() {
 }
 
 #[test]
+fn m2_the_model_that_stands_in_is_named_in_every_answer_and_once_in_the_log() {
+    play(async {
+        let stage = Stage::on_mock(&["--model=gpt-4.1"]).await;
+        for asked in [json!("gpt-4.1"), json!("gpt-4.1-low"), Value::Null, json!("")] {
+            for stream in [false, true] {
+                let body = json!({"model": asked, "input": "hi", "stream": stream});
+                let reply = stage.proxy.responses(&body).await;
+                assert_eq!(reply.header("x-godex-model"), "gpt-6.1-sol", "{body}");
+                let shown = asked.as_str().filter(|it| !it.is_empty()).unwrap_or("gpt-4.1");
+                let model = if stream {
+                    reply.last()["response"]["model"].clone()
+                } else {
+                    reply.fine()["model"].clone()
+                };
+                assert_eq!(model, shown);
+            }
+        }
+        let list = stage.proxy.get("/v1/models").await.fine();
+        assert!(list["data"].as_array().unwrap().iter().any(|it| it["id"] == "gpt-4.1"));
+        // The default of the documentation is a name like any other now.
+        let old = json!({"model": "gpt-5.2-codex", "input": "hi"});
+        assert_eq!(stage.proxy.responses(&old).await.error().2, "model_not_found");
+        let said = stage.proxy.says("stands in").await;
+        assert_eq!(said.matches("stands in").count(), 1, "{said}");
+    });
+}
+
+#[test]
 fn health_needs_no_key_and_the_list_does() {
     play(async {
         let stage = Stage::on_mock(&[]).await;

@@ -314,3 +314,54 @@ fn the_architecture_is_short_and_names_what_exists() {
         assert!(text.contains(&format!("`{room}")), "ARCHITECTURE.md forgets {room}");
     }
 }
+
+/// The statements of `docs/compatibility.md`: a letter or two, and the numbers there are.
+const STATEMENTS: &[(&str, &[u32])] = &[
+    ("REQ", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 15, 17, 18]),
+    ("T", &[1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12]),
+    ("S", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ("R", &[1, 2, 3, 4, 5]),
+    ("ERR", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+    ("M", &[1, 2]),
+    ("N", &[1, 2, 3, 4, 5, 6]),
+    ("C", &[1, 2, 3, 4]),
+    ("SH", &[1, 2, 3, 4, 5, 6]),
+];
+
+/// Statements that nothing tests yet.
+const UNTESTED: &[&str] = &["REQ18", "N1", "N2"];
+
+/// The names of all tests.
+fn tests() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (_, text) in rust() {
+        for mark in ["#[test]", "#[tokio::test"] {
+            for after in text.split(mark).skip(1) {
+                let name = after.split("fn ").nth(1).and_then(|it| it.split('(').next());
+                names.extend(name.map(str::to_owned));
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_statement_about_compatibility_names_tests_that_exist() {
+    let (tests, mut found) = (tests(), Vec::new());
+    let text = fs::read_to_string(root().join("docs/compatibility.md")).unwrap();
+    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id"));
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split(" |").map(str::trim).collect();
+        let [id, _, named, ..] = cells.as_slice() else { panic!("not a row: {row}") };
+        let named: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        for name in &named {
+            assert!(tests.contains(*name), "{id}: there is no test `{name}`");
+        }
+        assert_eq!(named.is_empty(), UNTESTED.contains(id), "{id}");
+        found.push((*id).to_owned());
+    }
+    let numbered = STATEMENTS
+        .iter()
+        .flat_map(|(kind, numbers)| numbers.iter().map(move |number| format!("{kind}{number}")));
+    assert_eq!(found, numbered.collect::<Vec<_>>());
+}

@@ -152,6 +152,25 @@ fn reasoning_shows_as_the_mode_says() {
 }
 
 #[test]
+fn t3_a_call_that_comes_twice_is_told_once() {
+    let call = |index: u64, id: &str| {
+        let item = format!(
+            r#"{{"type":"function_call","id":"{id}","call_id":"c","name":"f","arguments":"{{}}"}}"#
+        );
+        let done = format!(
+            r#"{{"type":"response.output_item.done","output_index":{index},"item":{item}}}"#
+        );
+        format!("event: response.output_item.done\ndata: {done}\n\n")
+    };
+    let end = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\"}}\n\n";
+    let again = [call(0, "fc_1"), call(0, "fc_1"), call(1, "fc_2"), end.to_owned()].concat();
+    let (_, _, calls, finish) = added_up(&translate(again.as_bytes(), look()));
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    assert_eq!(calls[0]["function"]["arguments"], "{}");
+    assert_eq!(finish.as_deref(), Some("tool_calls"));
+}
+
+#[test]
 fn a_client_of_old_functions_gets_a_function_call() {
     let recorded = include_bytes!("../../../../../fixtures/upstream/tool_call.sse");
     let chunks = translate(recorded, Look { style: CallStyle::Function, ..look() });
