@@ -138,6 +138,22 @@ class TestAround:
                 history.append(TOOLS[name].invoke(call))
         assert "22 degrees in São Tomé" in whole.text and "noon in Oslo" in whole.text, whole.text
 
+    @pytest.mark.parametrize("version", ["v0", "responses/v1", "v1"])
+    def test_a_loop_with_reasoning(self, responses, version):
+        more = {"reasoning": {"effort": "low", "summary": "auto"}} if responses else {"reasoning_effort": "low"}
+        model = ChatOpenAI(**parameters(responses, output_version=version, **more)).bind_tools([get_weather])
+        history = [HumanMessage('[[mock: reasoning]] [[mock: tool get_weather {"city":"São Tomé"}]]')]
+        called = model.invoke(history)
+        answer = model.invoke([*history, called, *(get_weather.invoke(it) for it in called.tool_calls)])
+        assert "22 degrees in São Tomé" in answer.text, answer
+
+    def test_turns_chained_by_previous_response_id(self, responses):
+        model = ChatOpenAI(**parameters(responses, use_previous_response_id=responses)).bind_tools([get_weather])
+        history = [HumanMessage('[[mock: tool get_weather {"city":"São Tomé"}]]')]
+        called = model.invoke(history)
+        answer = model.invoke([*history, called, *(get_weather.invoke(it) for it in called.tool_calls)])
+        assert "22 degrees in São Tomé" in answer.text, answer
+
     def test_a_wrong_key_is_an_authentication_error(self, responses):
         model = ChatOpenAI(**parameters(responses, api_key="wrong-key"))
         with pytest.raises(openai.AuthenticationError):

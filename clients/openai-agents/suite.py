@@ -7,6 +7,7 @@ from headless import BASE_URL, KEY, main
 from library import (BROKEN, MODEL, RATE_LIMIT, TWO_CALLS, TWO_TURNS, case, get_time, get_weather,
                      quotes_the_tools, raises_in, same)
 from openai.types.responses import ResponseTextDeltaEvent
+from openai.types.shared import Reasoning
 from pydantic import BaseModel
 
 agents.set_tracing_disabled(True)
@@ -80,6 +81,13 @@ async def _(kind):
 async def _():
     result = await Runner.run(agent("responses", tools=TOOLS), TWO_CALLS, auto_previous_response_id=True)
     quotes_the_tools(result.final_output)
+
+
+@case("tools between two thoughts, which come back", over=KINDS)
+async def _(kind):
+    settings = agents.ModelSettings(reasoning=Reasoning(effort="low", summary="auto"))
+    guide = agent(kind, tools=TOOLS, model_settings=settings)
+    quotes_the_tools((await Runner.run(guide, f"[[mock: reasoning]] {TWO_TURNS}")).final_output)
 
 
 @case("a wrong key is an AuthenticationError", over=KINDS)

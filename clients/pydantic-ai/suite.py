@@ -91,6 +91,23 @@ async def _(kind):
     assert partial and isinstance(partial[-1], Event), partial
 
 
+@case("responses: turns chained by previous_response_id")
+async def _():
+    guide = agent("responses", tools=[get_weather, get_time])
+    result = await guide.run(TWO_TURNS, model_settings={"openai_previous_response_id": "auto"})
+    quotes_the_tools(result.output)
+
+
+@case("tools between two thoughts, which come back", over=KINDS)
+async def _(kind):
+    guide = agent(kind, tools=[get_weather, get_time])
+    settings = {"openai_reasoning_effort": "low", **({"openai_reasoning_summary": "auto"} if kind == "responses" else {})}
+    result = await guide.run(f"[[mock: reasoning]] {TWO_TURNS}", model_settings=settings)
+    thoughts = [part for it in result.all_messages() for part in it.parts if part.part_kind == "thinking"]
+    same(len(thoughts), 3)
+    quotes_the_tools(result.output)
+
+
 @case("a wrong key is a 401", over=KINDS)
 async def _(kind):
     error = await raises_in(ModelHTTPError, agent(kind, key="wrong-key").run("Hi"))
