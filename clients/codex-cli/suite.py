@@ -1,23 +1,16 @@
-"""The real Codex CLI, headless, with an empty home: text turns and shell round trips."""
+"""The real Codex CLI, headless, with an empty home: text turns, shell loops, edits, and reasoning that comes back."""
 
 import json
-import os
-import pathlib
-import subprocess
-import tempfile
 
-BASE_URL = os.environ["GODEX_BASE_URL"]
-CODEX = pathlib.Path(os.environ["GODEX_CLIENT_FOLDER"]) / "node_modules/.bin/codex"
-SECONDS = 60
+from headless import BASE_URL, COMMAND, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes, recorded
 
-CONFIG = """
-model = {model}
+CONFIG = f"""
 model_provider = "godex"
 check_for_update_on_startup = false
 
 [model_providers.godex]
 name = "godex"
-base_url = {base_url}
+base_url = {json.dumps(BASE_URL)}
 env_key = "GODEX_API_KEY"
 wire_api = "responses"
 request_max_retries = 0
@@ -26,56 +19,91 @@ stream_max_retries = 0
 [analytics]
 enabled = false
 """
-
-# The arithmetic is done by the shell: the prompt holds no `proof-42` that an echo could quote.
-COMMAND = "echo proof-$((40+2))"
-PLAIN_CALL = "[[mock: tool exec_command " + json.dumps({"cmd": COMMAND}) + "]]"
-# Lite models run commands from a script that they give to the freeform tool `exec`.
-SCRIPT = "const done = await tools.exec_command({cmd: " + json.dumps(COMMAND) + "}); text(done.output);"
-LITE_CALL = f"[[mock: custom exec {SCRIPT}]]"
+PLAIN, LITE, DEFAULT = "gpt-5.5", "gpt-6.1-sol", "gpt-5.2-codex"
+PATCH = "*** Begin Patch\n*** Add File: added.txt\n+one\n*** End Patch"
 
 
-def ask(model, prompt):
-    """The last message of one `codex exec` turn."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = pathlib.Path(folder) / "home"
-        work = pathlib.Path(folder) / "work"
-        (home / ".codex").mkdir(parents=True)
-        work.mkdir()
-        config = CONFIG.format(model=json.dumps(model), base_url=json.dumps(BASE_URL))
-        (home / ".codex/config.toml").write_text(config, encoding="utf-8")
-        answer = work / "answer.txt"
-        command = [CODEX, "exec", "--skip-git-repo-check", "--ephemeral",
-                   "--dangerously-bypass-approvals-and-sandbox", "-o", answer, prompt]
-        env = {**os.environ, "HOME": str(home), "CODEX_HOME": str(home / ".codex")}
-        done = subprocess.run(command, cwd=work, env=env, stdin=subprocess.DEVNULL, timeout=SECONDS,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        if done.returncode or not answer.exists():
-            raise AssertionError(f"codex exec ended with {done.returncode}: {done.stdout[-500:]!r}")
-        return answer.read_text(encoding="utf-8").strip()
+class Codex(Home):
+    """A home with a configured Codex CLI."""
+
+    def __init__(self):
+        super().__init__()
+        self.write(".codex/config.toml", CONFIG)
+
+    def ask(self, model, prompt, *more):
+        """The last message of one `codex exec` turn, and what the backend was sent meanwhile."""
+        answer = self.root / "answer.txt"
+        with recorded() as sent:
+            self.run(binary("codex"), "exec", *more, "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox",
+                     "-m", model, "-o", answer, prompt, CODEX_HOME=str(self.root / ".codex"))
+        return answer.read_text(encoding="utf-8").strip(), sent
 
 
 def text_turn(model):
-    answer = ask(model, "Say hello.")
-    assert answer, "the final answer is empty"
+    with Codex() as codex:
+        answers(codex.ask(model, TEXT)[0])
 
 
-def shell_turn(model, call):
-    answer = ask(model, f"Run the command and tell me what it printed. {call}")
-    assert "proof-42" in answer, f"the final answer does not quote the output: {answer!r}"
+def shell_turn(model):
+    with Codex() as codex:
+        answer, sent = codex.ask(model, SHELL)
+    quotes(answer, PROOF)
+    one_session(sent)
 
 
-CASES = [
-    ("text turn, plain model gpt-5.5", lambda: text_turn("gpt-5.5")),
-    ("text turn, lite model gpt-6.1-sol", lambda: text_turn("gpt-6.1-sol")),
-    ("text turn, the documented default model gpt-5.2-codex", lambda: text_turn("gpt-5.2-codex")),
-    ("shell round trip, plain model gpt-5.5", lambda: shell_turn("gpt-5.5", PLAIN_CALL)),
-    ("shell round trip, lite model gpt-6.1-sol", lambda: shell_turn("gpt-6.1-sol", LITE_CALL)),
-]
+for name, model in [("plain model", PLAIN), ("lite model", LITE), ("the documented default model", DEFAULT)]:
+    case(f"text turn, {name} {model}")(lambda model=model: text_turn(model))
+for name, model in [("plain model", PLAIN), ("lite model", LITE)]:
+    case(f"shell turn, {name} {model}")(lambda model=model: shell_turn(model))
 
-for name, case in CASES:
-    try:
-        case()
-        print(f"PASS {name}", flush=True)
-    except (AssertionError, subprocess.TimeoutExpired) as error:
-        print(f"FAIL {name}: {' '.join(str(error).split())[:600]}", flush=True)
+
+@case("a loop of three tool calls, the plan's tool among them, is one session")
+def _():
+    plan = json.dumps({"plan": [{"step": "look", "status": "in_progress"}]})
+    loop = f"[[mock: tool update_plan {plan}]] [[mock: shell {COMMAND}]] [[mock: shell echo then-$((2*21))]]"
+    with Codex() as codex:
+        answer, sent = codex.ask(PLAIN, f"Work. {loop}")
+    quotes(answer, PROOF)
+    quotes(answer, "then-42")
+    assert len(sent) == 4, f"the loop took {len(sent)} requests"
+    one_session(sent)
+
+
+@case("an edit with the freeform tool apply_patch")
+def _():
+    with Codex() as codex:
+        answer, sent = codex.ask(PLAIN, f"Add a file. [[mock: custom apply_patch {PATCH}]]")
+        added = (codex.work / "added.txt").read_text(encoding="utf-8")
+    assert added == "one\n", f"the file holds {added!r}: {answer!r}"
+    quotes(answer, "added.txt")
+    kinds = [it["type"] for it in sent[-1]["body"]["input"]]
+    assert {"custom_tool_call", "custom_tool_call_output"} <= set(kinds), kinds
+
+
+def reasoning(request):
+    """The encrypted reasoning that a request carries back to the backend."""
+    return [it["encrypted_content"] for it in request["body"]["input"] if it.get("type") == "reasoning"]
+
+
+@case("reasoning comes back to the backend with each further request of the turn")
+def _():
+    with Codex() as codex:
+        answer, sent = codex.ask(PLAIN, f"[[mock: reasoning]] {SHELL} [[mock: shell echo two]]")
+    quotes(answer, PROOF)
+    counts = [len(reasoning(it)) for it in sent]
+    assert counts == [0, 1, 2], f"the requests carry {counts} pieces of reasoning"
+    assert all(text for it in sent for text in reasoning(it)), "a piece of reasoning is empty"
+    assert reasoning(sent[2])[0] == reasoning(sent[1])[0], "the first piece of reasoning has changed"
+
+
+@case("a resumed conversation keeps its session and its reasoning")
+def _():
+    with Codex() as codex:
+        _, sent = codex.ask(PLAIN, f"[[mock: reasoning]] {TEXT}")
+        answer, more = codex.ask(PLAIN, "And again.", "resume", "--last")
+    quotes(answer, "And again.")
+    one_session(sent + more)
+    assert len(reasoning(more[-1])) == 1, f"the resumed request carries {len(reasoning(more[-1]))} pieces"
+
+
+main()
