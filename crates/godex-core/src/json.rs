@@ -236,6 +236,15 @@ impl<'a> Object<'a> {
         Self::checked(text).ok()
     }
 
+    /// Reads a text together with the object under one of its names; `None` when either is
+    /// something else.
+    pub fn with_member(text: &'a str, name: &str) -> Option<(Self, Self)> {
+        let mut scanner = Scanner::new(text);
+        let (fields, member) = scanner.fields_with(name).ok()?;
+        scanner.end().ok()?;
+        Some((Self::of_fields(fields), Self::of_fields(member?)))
+    }
+
     /// The value of a field, absent and `null` being different things.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
         self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value)

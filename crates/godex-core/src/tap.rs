@@ -63,7 +63,7 @@ impl Tap {
                 }
             }
             Kind::Created => {
-                self.response_id = event.response().and_then(|it| it.string("id").map(Into::into));
+                self.response_id = event.response_id().map(Into::into);
             }
             Kind::Completed => self.close(event, End::Completed),
             Kind::Incomplete => self.close(event, End::Incomplete),
@@ -84,7 +84,7 @@ impl Tap {
     fn close(&mut self, event: &Event<'_>, end: End) {
         // The last event of a stream that was cut is none.
         let Some(response) = event.response() else { return };
-        self.usage = response::usage(&response);
+        self.usage = response::usage(response);
         if self.response_id.is_none() {
             self.response_id = response.string("id").map(Into::into);
         }

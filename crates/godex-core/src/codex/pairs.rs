@@ -13,10 +13,37 @@ use crate::json::{self, Object, Writer};
 /// The output given to a call whose own never came.
 const INTERRUPTED: &str = "[interrupted: this call has no output in the conversation]";
 
+/// Whether each call has its one output behind it and each output its call before it, as in
+/// nearly every request.
+pub fn are_whole(items: &[Item<'_>]) -> bool {
+    let mut ends: Vec<(&Call<'_>, bool)> = items
+        .iter()
+        .filter_map(|item| match &item.kind {
+            Kind::Call(call) => Some((call, false)),
+            Kind::Output(call) => Some((call, true)),
+            Kind::User | Kind::Developer | Kind::Assistant | Kind::Reference(_) | Kind::Other => {
+                None
+            }
+        })
+        .collect();
+    // Under equal ids the order stays: the call, then its output.
+    ends.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id));
+    let mut last = None;
+    ends.chunks(2).all(|pair| match pair {
+        [(call, false), (output, true)] => {
+            call == output && last.replace(&call.id).is_none_or(|last| *last != call.id)
+        }
+        _ => false,
+    })
+}
+
 /// The ids of calls that have an output but do not stand in front of it.
 pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
-    let mut seen = HashSet::new();
     let mut missing = Vec::new();
+    if are_whole(items) {
+        return missing;
+    }
+    let mut seen = HashSet::new();
     for item in items {
         match &item.kind {
             Kind::Call(call) => drop(seen.insert(call.id.as_ref())),
@@ -41,7 +68,10 @@ pub fn repair<'a>(
     items: Vec<Item<'a>>,
     remembered: &HashMap<String, String, impl BuildHasher>,
 ) -> (Vec<Item<'a>>, bool) {
-    let Some(plan) = Plan::of(&items) else { return (items, false) };
+    if are_whole(&items) {
+        return (items, false);
+    }
+    let plan = Plan::of(&items);
     let mut orphans = false;
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
     let mut later: HashMap<String, Item<'a>> = HashMap::new();
@@ -99,36 +129,26 @@ struct Plan {
 }
 
 impl Plan {
-    /// `None` when every pair is whole and in order.
-    fn of(items: &[Item<'_>]) -> Option<Self> {
-        let mut called: HashMap<&str, bool> = HashMap::new();
-        let mut answered: HashMap<&str, usize> = HashMap::new();
+    fn of(items: &[Item<'_>]) -> Self {
+        let mut answered = HashSet::new();
         let mut late = HashSet::new();
-        let mut broken = false;
         for item in items {
             match &item.kind {
-                Kind::Call(call) => {
-                    if answered.contains_key(call.id.as_ref()) {
-                        late.insert(call.id.clone().into_owned());
-                    }
-                    broken |= called.insert(call.id.as_ref(), call.custom).is_some();
+                Kind::Call(call) if answered.contains(call.id.as_ref()) => {
+                    late.insert(call.id.clone().into_owned());
                 }
                 Kind::Output(call) => {
-                    broken |= called.get(call.id.as_ref()) != Some(&call.custom);
-                    let count = answered.entry(call.id.as_ref()).or_default();
-                    *count += 1;
-                    broken |= *count > 1;
+                    answered.insert(call.id.clone().into_owned());
                 }
-                Kind::User
+                Kind::Call(_)
+                | Kind::User
                 | Kind::Developer
                 | Kind::Assistant
                 | Kind::Reference(_)
                 | Kind::Other => {}
             }
         }
-        broken |= called.keys().any(|id| !answered.contains_key(id));
-        let answered = answered.into_keys().map(str::to_owned).collect();
-        broken.then_some(Self { answered, late })
+        Self { answered, late }
     }
 }
 
@@ -257,6 +277,24 @@ mod tests {
     fn whole_pairs_are_left_alone() {
         let items = vec![user(), call("a"), call("b"), output("b"), output("a"), user()];
         check(items, &[], &["message", "call a", "call b", "output b", "output a", "message"]);
+    }
+
+    #[test]
+    fn pairs_are_whole_only_one_to_one_and_in_order() {
+        #[track_caller]
+        fn whole(items: &[Item<'static>], expected: bool) {
+            assert_eq!(are_whole(items), expected, "{:?}", sketch(items));
+        }
+        whole(&[], true);
+        whole(&[user()], true);
+        whole(&[call("b"), call("a"), output("a"), user(), output("b")], true);
+        whole(&[call("a")], false);
+        whole(&[output("a")], false);
+        whole(&[output("a"), call("a")], false);
+        whole(&[call("a"), output("a"), output("a")], false);
+        whole(&[call("a"), call("a"), output("a")], false);
+        whole(&[call("a"), output("a"), call("a"), output("a")], false);
+        whole(&[call("a"), call("b"), output("a"), output("c")], false);
     }
 
     #[test]

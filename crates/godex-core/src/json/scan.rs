@@ -9,6 +9,8 @@ use super::{Element, MAX_DEPTH, Malformed, Object, Raw, Value, unescape};
 
 /// The fields of an object, in the order written.
 pub(super) type Fields<'a, V> = Vec<(Cow<'a, str>, V)>;
+/// The fields of an object, and those of one of its members.
+type FieldsWith<'a> = (Fields<'a, Raw<'a>>, Option<Fields<'a, Raw<'a>>>);
 
 /// Why a text is not valid JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl<'a> Scanner<'a> {
     /// One object, each of its values read by `value`.
     fn members<V>(
         &mut self,
-        mut value: impl FnMut(&mut Self) -> Result<V, Fault>,
+        mut value: impl FnMut(&mut Self, &str) -> Result<V, Fault>,
     ) -> Result<Fields<'a, V>, Fault> {
         match self.peek() {
             Some(b'{') => self.at += 1,
@@ -88,7 +90,8 @@ impl<'a> Scanner<'a> {
         }
         loop {
             let key = self.key()?;
-            fields.push((key, value(self)?));
+            let value = value(self, &key)?;
+            fields.push((key, value));
             if !self.goes_on(b'}')? {
                 return Ok(fields);
             }
@@ -111,12 +114,26 @@ impl<'a> Scanner<'a> {
 
     /// One object as its fields.
     pub(super) fn fields(&mut self) -> Result<Fields<'a, Raw<'a>>, Fault> {
-        self.members(|scanner| scanner.value_at_depth(1))
+        self.members(|scanner, _| scanner.value_at_depth(1))
+    }
+
+    /// One object as its fields, and the fields of the object under `name` if there is one.
+    pub(super) fn fields_with(&mut self, name: &str) -> Result<FieldsWith<'a>, Fault> {
+        let mut member = None;
+        let fields = self.members(|scanner, key| {
+            let start = scanner.begin();
+            if key != name || scanner.byte() != Some(b'{') {
+                return scanner.value_at_depth(1);
+            }
+            member = Some(scanner.members(|scanner, _| scanner.value_at_depth(2))?);
+            scanner.since(start)
+        })?;
+        Ok((fields, member))
     }
 
     /// One object as its fields, the lists among their values taken apart on the way.
     pub(super) fn body(&mut self) -> Result<Fields<'a, Value<'a>>, Fault> {
-        self.members(|scanner| {
+        self.members(|scanner, _| {
             let start = scanner.begin();
             if scanner.byte() == Some(b'[') {
                 let elements = scanner.elements(1)?;
@@ -156,7 +173,7 @@ impl<'a> Scanner<'a> {
             if scanner.byte() != Some(b'{') {
                 return Ok(Element { raw: scanner.value_at_depth(depth + 1)?, object: None });
             }
-            let fields = scanner.members(|scanner| scanner.value_at_depth(depth + 2))?;
+            let fields = scanner.members(|scanner, _| scanner.value_at_depth(depth + 2))?;
             Ok(Element { raw: scanner.since(start)?, object: Some(Object::of_fields(fields)) })
         })
     }

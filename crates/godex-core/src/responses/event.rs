@@ -2,6 +2,7 @@
 //! reads of it. Everything else of an event stays text. Source: `docs/wire.md#stream`.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
@@ -106,6 +107,9 @@ impl Kind {
     }
 }
 
+/// How far into an event the id of its response is looked for, in bytes.
+const BEGINNING: usize = 128;
+
 /// The events of the public API that need no kind of their own, by family. Source: OpenAI's API
 /// reference (streaming events of responses), 2026-11.
 fn is_of_the_public_api(name: &str) -> bool {
@@ -135,12 +139,23 @@ fn is_of_the_public_api(name: &str) -> bool {
 }
 
 /// One event: its kind and its JSON text.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Event<'a> {
     /// Which event.
     pub kind: Kind,
     /// Its JSON text.
     pub text: &'a str,
+    /// The text taken apart, and the response in it: several look at these large ones.
+    envelope: OnceCell<Option<Envelope<'a>>>,
+}
+
+/// An event that carries a response.
+#[derive(Debug, Clone)]
+pub struct Envelope<'a> {
+    /// The event.
+    pub event: Object<'a>,
+    /// Its `response`.
+    pub response: Object<'a>,
 }
 
 #[derive(Deserialize)]
@@ -160,12 +175,35 @@ impl<'a> Event<'a> {
             "" => Kind::of(&serde_json::from_str::<Typed<'_>>(text).ok()?.kind),
             name => Kind::of(name),
         };
-        Some(Self { kind, text })
+        Some(Self::new(kind, text))
+    }
+
+    /// An event of this kind and text.
+    pub fn new(kind: Kind, text: &'a str) -> Self {
+        Self { kind, text, envelope: OnceCell::new() }
+    }
+
+    /// The event and the response that it carries; `None` when it carries none or is broken.
+    pub fn envelope(&self) -> Option<&Envelope<'a>> {
+        let read = || {
+            let (event, response) = Object::with_member(self.text, "response")?;
+            Some(Envelope { event, response })
+        };
+        self.envelope.get_or_init(read).as_ref()
     }
 
     /// The response that the event carries; `None` when it carries none or is broken.
-    pub fn response(&self) -> Option<Object<'a>> {
-        Object::of(Object::of_text(self.text)?.get("response")?)
+    pub fn response(&self) -> Option<&Object<'a>> {
+        self.envelope().map(|envelope| &envelope.response)
+    }
+
+    /// The id of the response that the event carries. The backend writes it first, where it is
+    /// found without reading the rest.
+    pub fn response_id(&self) -> Option<Cow<'a, str>> {
+        const FIRST: &str = r#""response":{"id":"#;
+        let start = self.text.get(..BEGINNING).unwrap_or(self.text).find(FIRST);
+        let first = start.and_then(|at| Raw::string_at(self.text, at + FIRST.len()));
+        first.and_then(Raw::string).or_else(|| self.response()?.string("id"))
     }
 
     /// Whether the text is all there: the last event of a stream that was cut may not be.
@@ -356,9 +394,27 @@ mod tests {
     }
 
     #[test]
+    fn the_id_of_a_response_is_found_wherever_it_stands() {
+        let id = |text: &str| Event::new(Kind::Created, text).response_id().map(Cow::into_owned);
+        let long = format!(
+            r#"{{"pad":"{}","response":{{"x":[{{"id":"no"}}],"id":"r"}}}}"#,
+            "p".repeat(200)
+        );
+        for text in [
+            r#"{"type":"t","sequence_number":0,"response":{"id":"r","x":1}}"#,
+            r#"{"type":"t","response":{"object":"response", "id" : "r"}}"#,
+            r#"{"x":"\"response\":{\"id\":\"no\"","response":{"id":"r"}}"#,
+            long.as_str(),
+        ] {
+            assert_eq!(id(text).as_deref(), Some("r"), "{text}");
+        }
+        assert_eq!(id(r#"{"response":null}"#), None);
+    }
+
+    #[test]
     fn the_sequence_number_is_found_and_replaced_outside_of_strings_only() {
         let text = r#"{"type":"x","delta":"\"sequence_number\":7","sequence_number": 12,"z":1}"#;
-        let event = Event { kind: Kind::Other, text };
+        let event = Event::new(Kind::Other, text);
         assert_eq!(event.sequence_number(), Some(12));
         let expected = r#"{"type":"x","delta":"\"sequence_number\":7","sequence_number": 3,"z":1}"#;
         assert_eq!(renumbered(text, 3).as_deref(), Some(expected));

@@ -229,7 +229,7 @@ mod tests {
         for text in events {
             let kind =
                 Object::of_text(text).unwrap().string("type").map(|it| Kind::of(&it)).unwrap();
-            output.push(&Event { kind, text });
+            output.push(&Event::new(kind, text));
         }
         output.json("completed").unwrap_or_default()
     }

@@ -3,8 +3,9 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
+use serde::Deserialize;
 
+use super::event::Event;
 use super::restore;
 use crate::codex::names::ToolNames;
 use crate::json::{self, Object, Raw, Writer};
@@ -55,16 +56,29 @@ pub struct Patches {
 impl Patches {
     /// The response with the patches; `output` replaces an empty one.
     pub fn apply(&self, response: &Object<'_>, output: Option<&str>) -> String {
+        self.restored(self.patched(response, output, usize::MAX))
+    }
+
+    /// The same without values longer than `most` bytes.
+    pub fn apply_to_short(&self, response: &Object<'_>, most: usize) -> String {
+        self.restored(self.patched(response, None, most))
+    }
+
+    fn patched(&self, response: &Object<'_>, output: Option<&str>, most: usize) -> String {
         let mut writer = Writer::new(4096);
         for (name, value) in response.iter().filter(|(name, _)| *name != "user") {
+            if value.get().len() > most {
+                continue;
+            }
             match self.of(name, value, output) {
                 Some(patch) => writer.raw(name, &patch),
                 None => writer.raw(name, value.get()),
             }
         }
         for (name, default) in ALWAYS_PRESENT {
-            if response.get(name).is_none() {
-                writer.raw(name, self.echoed(name).unwrap_or(default));
+            let value = self.echoed(name).unwrap_or(default);
+            if response.get(name).is_none() && value.len() <= most {
+                writer.raw(name, value);
             }
         }
         for (name, value) in [("object", "\"response\""), ("output", output.unwrap_or("[]"))] {
@@ -75,7 +89,10 @@ impl Patches {
         if let Some(user) = self.echoed("user") {
             writer.raw("user", user);
         }
-        let text = writer.finish_text();
+        writer.finish_text()
+    }
+
+    fn restored(&self, text: String) -> String {
         if self.tool_names.is_empty() {
             return text;
         }
@@ -103,13 +120,13 @@ impl Patches {
     }
 
     /// The text of an event that carries a response, with the patches.
-    pub fn event(&self, text: &str, output: Option<&str>) -> Option<String> {
-        let event = Object::of_text(text)?;
-        let response = Object::of(event.get("response")?)?;
-        let mut writer = Writer::new(text.len() + output.map_or(0, str::len) + 512);
-        for (name, value) in event.iter() {
+    pub fn event(&self, event: &Event<'_>, output: Option<&str>) -> Option<String> {
+        let envelope = event.envelope()?;
+        let size = event.text.len() + output.map_or(0, str::len) + 512;
+        let mut writer = Writer::new(size);
+        for (name, value) in envelope.event.iter() {
             if name == "response" {
-                writer.raw(name, &self.apply(&response, output));
+                writer.raw(name, &self.apply(&envelope.response, output));
             } else {
                 writer.raw(name, value.get());
             }
@@ -118,17 +135,35 @@ impl Patches {
     }
 }
 
+/// `usage` as the backend writes it.
+#[derive(Deserialize)]
+struct Counts {
+    input_tokens: Option<u64>,
+    input_tokens_details: Option<Details>,
+    output_tokens: Option<u64>,
+    output_tokens_details: Option<Details>,
+    total_tokens: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Details {
+    cached_tokens: Option<u64>,
+    reasoning_tokens: Option<u64>,
+}
+
 /// The `usage` of a response; `None` when it has none.
 pub fn usage(response: &Object<'_>) -> Option<Usage> {
-    let usage: Value = serde_json::from_str(response.some("usage")?.get()).ok()?;
-    let number = |pointer: &str| usage.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
-    let (input, output) = (number("/input_tokens"), number("/output_tokens"));
+    let counts: Counts = serde_json::from_str(response.some("usage")?.get()).ok()?;
+    let input = counts.input_tokens.unwrap_or_default();
+    let output = counts.output_tokens.unwrap_or_default();
+    let cached = counts.input_tokens_details.and_then(|it| it.cached_tokens);
+    let reasoning = counts.output_tokens_details.and_then(|it| it.reasoning_tokens);
     Some(Usage {
         input,
-        cached: number("/input_tokens_details/cached_tokens"),
+        cached: cached.unwrap_or_default(),
         output,
-        reasoning: number("/output_tokens_details/reasoning_tokens"),
-        total: number("/total_tokens").max(input + output),
+        reasoning: reasoning.unwrap_or_default(),
+        total: counts.total_tokens.unwrap_or_default().max(input + output),
     })
 }
 
@@ -159,6 +194,8 @@ pub fn failed(snapshot: Option<&str>, code: &str, message: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     fn patched(response: &str, output: Option<&str>) -> Value {

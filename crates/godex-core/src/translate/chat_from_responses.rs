@@ -140,7 +140,7 @@ impl ChatStream {
         match event.kind {
             Kind::Created | Kind::InProgress => {
                 let response = event.response();
-                self.open(response.as_ref(), out);
+                self.open(response, out);
             }
             Kind::TextDelta => {
                 if let Some(delta) = Delta::of(event) {
@@ -435,7 +435,7 @@ impl ChatStream {
 
     fn close(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
         let response = event.response();
-        self.open(response.as_ref(), out);
+        self.open(response, out);
         let nothing_said = self.texts.is_empty() && self.order.is_empty();
         let output = response
             .as_ref()
@@ -451,10 +451,10 @@ impl ChatStream {
             self.tell(out);
             self.stop_thinking(out);
             let called = !self.order.is_empty();
-            let reason = finish_reason(event.kind, response.as_ref(), called, self.look.style);
+            let reason = finish_reason(event.kind, response, called, self.look.style);
             self.finish(reason, out);
         }
-        self.end(response.as_ref().and_then(response::usage).as_ref(), out);
+        self.end(response.and_then(response::usage).as_ref(), out);
     }
 
     fn finish(&mut self, reason: &str, out: &mut Vec<u8>) {

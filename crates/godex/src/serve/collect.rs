@@ -89,7 +89,7 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
     let status = unfinished(event.kind);
     let text = match face {
         Face::Responses(face) => {
-            face.patches().apply(&response, watch.tap.output.json(status).as_deref())
+            face.patches().apply(response, watch.tap.output.json(status).as_deref())
         }
         Face::Chat(stream) => {
             let mut items = watch.tap.output.items(status);
@@ -100,7 +100,7 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
                     .unwrap_or_default();
                 items = listed.into_iter().map(|item| item.get().to_owned()).collect();
             }
-            completion(event.kind, &response, &items, stream.look())
+            completion(event.kind, response, &items, stream.look())
         }
     };
     Some(text.into())

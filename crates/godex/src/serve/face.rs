@@ -15,6 +15,9 @@ use godex_core::usage::Usage;
 use super::error;
 use crate::clock;
 
+/// How long a value may be to be kept for the time of a stream, in bytes: thousands of them
+/// may be open at once.
+const LARGE: usize = 256;
 /// A sign of life that every SSE reader skips.
 const COMMENT: &[u8] = b": keep-alive\n\n";
 
@@ -191,12 +194,13 @@ impl ResponsesFace {
             | Kind::Other
             | Kind::Unknown => return self.relay(frame, event, out),
         };
-        let Some(text) = self.patches.event(event.text, output.as_deref()) else {
+        let Some(text) = self.patches.event(event, output.as_deref()) else {
             return self.relay(frame, event, out);
         };
         if event.kind == Kind::Created {
             self.passed = event.sequence_number().unwrap_or_default();
-            self.snapshot = Object::of_text(&text).and_then(|it| it.get("response")).and_then(slim);
+            let response = event.response();
+            self.snapshot = response.map(|it| self.patches.apply_to_short(it, LARGE));
         }
         self.write(&name_of(frame, event), &text, out);
     }
@@ -292,7 +296,7 @@ impl ResponsesFace {
         }
         let told = event
             .filter(|event| event.kind == Kind::Failed)
-            .and_then(|event| self.patches.event(event.text, None));
+            .and_then(|event| self.patches.event(event, None));
         let failed = told.unwrap_or_else(|| {
             let mut writer = Writer::new(1024);
             writer.string("type", "response.failed");
@@ -323,17 +327,6 @@ impl ResponsesFace {
 /// The status of items whose end never came, at the end of a stream.
 pub(super) fn unfinished(end: Kind) -> &'static str {
     if end == Kind::Incomplete { "incomplete" } else { "completed" }
-}
-
-/// A response without its large parts: thousands of streams may be open at once.
-fn slim(response: Raw<'_>) -> Option<String> {
-    const LARGE: usize = 256;
-    let object = Object::of(response)?;
-    let mut writer = Writer::new(2048);
-    for (name, value) in object.iter().filter(|(_, value)| value.get().len() <= LARGE) {
-        writer.raw(name, value.get());
-    }
-    Some(writer.finish_text())
 }
 
 /// The event's name, from its data where the stream gave none.
