@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use godex_core::codex::draft::Dialect;
-use godex_core::json::{self, Object, Raw, Writer};
+use godex_core::json::{self, Object, Writer};
 use godex_core::responses::event::{self, Event, Kind};
 use godex_core::responses::response::{self, Patches};
 use godex_core::responses::restore;
@@ -330,7 +330,7 @@ pub(super) fn unfinished(end: Kind) -> &'static str {
 }
 
 /// The event's name, from its data where the stream gave none.
-fn name_of<'f>(frame: &'f Frame, event: &Event<'f>) -> std::borrow::Cow<'f, str> {
+fn name_of<'f>(frame: &'f Frame, event: &'f Event<'_>) -> std::borrow::Cow<'f, str> {
     match frame.event() {
         "" => Object::of_text(event.text).and_then(|it| it.string("type")).unwrap_or_default(),
         name => name.into(),
