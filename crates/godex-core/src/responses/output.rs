@@ -254,13 +254,13 @@ mod tests {
     #[test]
     fn the_end_of_arguments_names_its_function() {
         let mut output = Output::default();
-        let done = Event { kind: Kind::ArgumentsDone, text: WHOLE };
+        let done = Event::new(Kind::ArgumentsDone, WHOLE);
         assert_eq!(output.named(&done), None);
-        output.push(&Event { kind: Kind::ItemAdded, text: ADDED });
+        output.push(&Event::new(Kind::ItemAdded, ADDED));
         output.push(&done);
         let named = output.named(&done).unwrap();
         assert_eq!(named, WHOLE.replace("}\"}", "}\",\"name\":\"f\"}"));
-        assert_eq!(output.named(&Event { kind: Kind::ArgumentsDone, text: &named }), None);
+        assert_eq!(output.named(&Event::new(Kind::ArgumentsDone, &named)), None);
     }
 
     #[test]
