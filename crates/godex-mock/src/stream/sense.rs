@@ -186,9 +186,10 @@ mod tests {
             called: called.iter().map(|&it| it.to_owned()).collect(),
             ..Turn::default()
         };
-        let next = |called: &[&str]| match answer(&turn(called), fields.as_object().unwrap(), 0) {
-            Piece::Calls(calls) => format!("{} {}", calls[0].name, calls[0].body),
-            other => format!("{other:?}"),
+        let next = |called: &[&str]| {
+            let piece = answer(&turn(called), fields.as_object().unwrap(), 0);
+            let Piece::Calls(calls) = piece else { return format!("{piece:?}") };
+            format!("{} {}", calls[0].name, calls[0].body)
         };
         assert_eq!(next(&[]), r#"a {"x":"mock"}"#);
         assert_eq!(next(&["a"]), r#"b {"x":"The tool said: said a"}"#);
