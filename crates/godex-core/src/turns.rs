@@ -29,7 +29,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Bytes of one key: nobody can crowd out the others.
     pub bytes_per_key: usize,
-    /// Bytes that one request may add.
+    /// Bytes that one request and its answer may add.
     pub bytes_per_turn: usize,
 }
 
@@ -69,7 +69,7 @@ struct Owner {
     /// Turns by the id of their response.
     turns: HashMap<Arc<str>, Turn>,
     /// Items by their id, with the turn that brought them.
-    items: HashMap<Arc<str>, (Arc<str>, Arc<Held>)>,
+    items: HashMap<Arc<str>, (Arc<str>, Held)>,
     /// The last turn of a conversation: the next one often begins with the same items.
     last: HashMap<Name, Arc<str>>,
     /// Turns by last use.
@@ -92,18 +92,24 @@ struct Turn {
 pub struct Open {
     items: Sequence,
     /// Items that have a name but nothing to replay.
-    empty: Vec<Arc<Held>>,
+    empty: Vec<Held>,
     conversation: Name,
     meter: Arc<Meter>,
+    /// What the answer may add, in bytes.
+    room: usize,
 }
 
 impl Open {
-    /// Takes the items of the answer.
-    pub fn answer(&mut self, items: Vec<Kept>) {
-        let held = items.into_iter().map(|kept| Held::new(&self.meter, kept));
-        let (empty, full): (Vec<_>, Vec<_>) = held.partition(|it| it.kept.json.is_empty());
-        self.empty.extend(empty);
+    /// Takes the items of the answer; `None` when they are too much to be held.
+    pub fn answer(mut self, items: &[Kept<'_>]) -> Option<Self> {
+        if items.iter().map(|kept| Held::cost(kept.json)).sum::<usize>() > self.room {
+            return None;
+        }
+        let held = Held::all(&self.meter, items).into_iter();
+        let (empty, full): (Vec<_>, Vec<_>) = held.partition(|it| it.kept().json.is_empty());
+        self.empty = empty;
         self.items.answer(full);
+        Some(self)
     }
 }
 
@@ -138,14 +144,14 @@ impl Turns {
         let previous = previous.map(|id| turn(id).ok_or_else(|| no_response(id))).transpose()?;
         let item = |id: &&str| owner?.items.get(*id);
         let items = references.iter().map(|id| item(id).ok_or_else(|| no_item(id)));
-        let items: Vec<&(Arc<str>, Arc<Held>)> = items.collect::<Result<_, _>>()?;
+        let items: Vec<&(Arc<str>, Held)> = items.collect::<Result<_, _>>()?;
 
         let mut used: Vec<Arc<str>> = previous.iter().map(|(id, _)| Arc::clone(id)).collect();
         used.extend(items.iter().map(|(turn, _)| Arc::clone(turn)));
         used.dedup();
         let recalled = Recalled::new(
             previous.map(|(_, turn)| Arc::clone(&turn.items)),
-            items.into_iter().map(|(_, held)| Arc::clone(held)).collect(),
+            items.into_iter().map(|(_, held)| held.clone()).collect(),
         );
         for id in &used {
             self.touch(key, id, now);
@@ -179,14 +185,15 @@ impl Turns {
             return None;
         }
         let own = input.held(shared, &meter);
-        let base = base.as_ref().zip(before.get(..shared));
-        let items = Sequence::new(&meter, base.filter(|_| shared > 0), own);
-        Some(Open { items, empty: Vec::new(), conversation: conversation.clone(), meter })
+        drop(before);
+        let items = Sequence::new(&meter, base.map(|base| (base, shared)), own);
+        let (conversation, room) = (conversation.clone(), self.limits.bytes_per_turn - cost);
+        Some(Open { items, empty: Vec::new(), conversation, meter, room })
     }
 
     /// Files a turn under the id of its response, so that a request may name it.
     pub fn keep(&mut self, key: &KeyId, open: Open, response_id: &str, now: Instant) {
-        let Open { items, empty, conversation, meter } = open;
+        let Open { items, empty, conversation, meter, .. } = open;
         self.expire(now);
         // The key may have been revoked since: then nothing of it is kept.
         let known = self.owners.get(key).is_some_and(|it| Arc::ptr_eq(&it.meter, &meter));
@@ -197,13 +204,14 @@ impl Turns {
         let Some(owner) = self.owners.get_mut(key) else { return };
         self.clock += 1;
         let (tick, id): (u64, Arc<str>) = (self.clock, response_id.into());
-        let named = items.own().iter().chain(&empty).filter_map(|held| {
-            let name: Arc<str> = held.kept.id.as_deref()?.into();
-            Some((name, (Arc::clone(&id), Arc::clone(held))))
-        });
-        let named: Vec<_> = named.collect();
-        let names: Vec<_> = named.iter().map(|(name, _)| Arc::clone(name)).collect();
-        owner.items.extend(named);
+        let mut names: Vec<Arc<str>> = Vec::new();
+        for held in items.own().iter().chain(&empty) {
+            if let Some(name) = held.kept().id {
+                let name: Arc<str> = name.into();
+                names.push(Arc::clone(&name));
+                owner.items.insert(name, (Arc::clone(&id), held.clone()));
+            }
+        }
         let bytes = names.iter().map(|it| it.len() + NAME_BYTES).sum::<usize>() + TURN_BYTES;
         let charge = Charge::new(&meter, bytes);
         owner.last.insert(conversation.clone(), Arc::clone(&id));

@@ -115,7 +115,7 @@ pub fn repair<'a>(
                 }
             }
             Kind::User | Kind::Developer | Kind::Assistant | Kind::Reference(_) | Kind::Other => {
-                out.push(item)
+                out.push(item);
             }
         }
     }

@@ -8,7 +8,6 @@ use crate::codex::draft::{Call, Item, Kind};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
-use crate::turns::Kept;
 
 /// The longest id Codex takes, in characters.
 const LONGEST_ID: usize = 64;
@@ -71,16 +70,16 @@ pub fn read<'a>(
     }
 }
 
-/// An item of an answer, for a request that names it: what would go upstream if the client sent
-/// it back. `None` when it is no item.
-pub fn kept(json: &str) -> Option<Kept> {
+/// What there is of an item of an answer: its id, what kind it is, and what would go upstream if
+/// the client sent it back; that is empty when nothing would. `None` when it is no item.
+pub fn of_answer(json: &str) -> Option<(Option<Cow<'_, str>>, Item<'_>)> {
     let element = Element::of(Raw::parse(json).ok()?);
-    let id = element.object.as_ref()?.string("id").map(|id| id.as_ref().into());
-    let (kind, json) = match read(&element, Place::Root("output"), &mut Vec::new()).ok()? {
-        Read::Item(item) | Read::Guidance(_, item) => (item.kind.into_owned(), item.json),
-        Read::Empty | Read::Left(_) => (Kind::Other, Cow::Borrowed("")),
+    let id = element.object.as_ref()?.string("id");
+    let item = match read(&element, Place::Root("output"), &mut Vec::new()).ok()? {
+        Read::Item(item) | Read::Guidance(_, item) => item,
+        Read::Empty | Read::Left(_) => Item { kind: Kind::Other, json: Cow::Borrowed("") },
     };
-    Some(Kept { id, kind, json: json.into(), hoisted: false })
+    Some((id, item))
 }
 
 fn message<'a>(

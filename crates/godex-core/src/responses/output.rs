@@ -7,9 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
-use super::item;
 use crate::json::{Object, Raw, Writer};
-use crate::turns::Kept;
 
 /// Gathers the items of one stream.
 #[derive(Debug, Default)]
@@ -81,11 +79,6 @@ impl Output {
             call.is_none_or(|id| calls.insert(id.into_owned()))
         };
         self.items.values().filter_map(|entry| entry.json(status)).filter(fresh).collect()
-    }
-
-    /// The items, to be kept for a request that names them.
-    pub fn kept(&self, status: &str) -> Vec<Kept> {
-        self.items(status).iter().filter_map(|json| item::kept(json)).collect()
     }
 
     /// Takes the output that the last event lists, if nothing was gathered before it.

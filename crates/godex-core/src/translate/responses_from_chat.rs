@@ -50,6 +50,9 @@ pub fn read_either<'a>(
     ask.stop = stop;
     // Chat has no way to name an earlier answer.
     ask.keeps = false;
+    if ask.previous.take().is_some() {
+        draft.drop_named("previous_response_id");
+    }
     // Here these have an effect.
     draft.dropped.retain(|name| !matches!(name.as_str(), "messages" | "stop" | "stream_options"));
     ask_for_summary(&mut draft, summaries);

@@ -1,6 +1,7 @@
 //! A request whose client names earlier turns and items becomes the whole conversation: what it
 //! goes on from is put in front, what it refers to is put in its place.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -12,10 +13,8 @@ use crate::codex::draft::{Draft, Item, Kind};
 #[derive(Debug, Default)]
 pub struct Recalled {
     previous: Option<Arc<Sequence>>,
-    /// The items of `previous`.
-    earlier: Vec<Arc<Held>>,
     /// What the references stand for, in order.
-    references: Vec<Arc<Held>>,
+    references: Vec<Held>,
 }
 
 /// Where the items of an expanded request come from.
@@ -24,7 +23,7 @@ pub struct Origins<'r> {
     /// The turn it goes on from.
     pub(super) previous: Option<&'r Arc<Sequence>>,
     /// For each item the one that is held already; empty when there are none.
-    items: Vec<Option<&'r Arc<Held>>>,
+    items: Vec<Option<&'r Held>>,
 }
 
 /// The ids that a request refers to.
@@ -42,22 +41,22 @@ pub fn references<'d>(draft: &'d Draft<'_>) -> Vec<&'d str> {
 }
 
 impl Recalled {
-    pub(super) fn new(previous: Option<Arc<Sequence>>, references: Vec<Arc<Held>>) -> Self {
-        let earlier = previous.as_ref().map(|it| it.items()).unwrap_or_default();
-        Self { previous, earlier, references }
+    pub(super) fn new(previous: Option<Arc<Sequence>>, references: Vec<Held>) -> Self {
+        Self { previous, references }
     }
 
     /// Completes the input. An item that is there already is not repeated.
     pub fn expand<'a>(&'a self, draft: &mut Draft<'a>) -> Origins<'a> {
-        let previous = self.previous.as_ref().filter(|previous| !self.repeats(previous, draft));
+        let previous = self.previous.as_ref().map(|previous| (previous, previous.items()));
+        let previous = previous.filter(|(turn, items)| !repeats(draft, turn, items));
         if previous.is_none() && self.references.is_empty() {
             return Origins::default();
         }
         let mut out = Expansion::default();
-        if previous.is_some() {
+        if let Some((_, earlier)) = &previous {
             // What stood at the head of this input now stands in the middle of a conversation.
             draft.unhoist();
-            for held in &self.earlier {
+            for held in earlier {
                 out.recalled(held, draft);
             }
         }
@@ -70,54 +69,54 @@ impl Recalled {
                 if let Some(held) = references.next() {
                     out.recalled(held, draft);
                 }
-            } else if id.as_ref().is_none_or(|id| out.seen.insert(id.to_string())) {
+            } else if id.as_ref().is_none_or(|id| out.seen.insert(id.clone())) {
                 draft.ids.extend(id.map(|id| (out.items.len(), id)));
                 out.items.push(item);
                 out.origins.push(None);
             }
         }
         draft.items = out.items;
-        Origins { previous, items: out.origins }
+        Origins { previous: previous.map(|(turn, _)| turn), items: out.origins }
     }
+}
 
-    /// Whether the client sends the conversation although it names it: its input begins with
-    /// all of the earlier one, and goes on with what the model said to that.
-    fn repeats(&self, previous: &Sequence, draft: &Draft<'_>) -> bool {
-        let Some(asked) = self.earlier.get(..previous.input()) else { return false };
-        let unknown = Origins::default();
-        let sent = Input::new(draft, &unknown);
-        sent.shared(asked) == asked.len()
-            && sent.items().nth(asked.len()).is_some_and(|(item, ..)| match item.kind {
-                Kind::Assistant | Kind::Call(_) | Kind::Reference(_) | Kind::Other => true,
-                Kind::User | Kind::Developer | Kind::Output(_) => false,
-            })
-    }
+/// Whether the client sends the conversation although it names it: its input begins with all of
+/// the earlier one, and goes on with what the model said to that.
+fn repeats(draft: &Draft<'_>, previous: &Sequence, items: &[&Held]) -> bool {
+    let Some(asked) = items.get(..previous.input()) else { return false };
+    let unknown = Origins::default();
+    let sent = Input::new(draft, &unknown);
+    sent.shared(asked) == asked.len()
+        && sent.items().nth(asked.len()).is_some_and(|(item, ..)| match item.kind {
+            Kind::Assistant | Kind::Call(_) | Kind::Reference(_) | Kind::Other => true,
+            Kind::User | Kind::Developer | Kind::Output(_) => false,
+        })
 }
 
 /// An input while it is completed.
 #[derive(Default)]
 struct Expansion<'a> {
     items: Vec<Item<'a>>,
-    origins: Vec<Option<&'a Arc<Held>>>,
+    origins: Vec<Option<&'a Held>>,
     /// The ids so far.
-    seen: HashSet<String>,
+    seen: HashSet<Cow<'a, str>>,
 }
 
 impl<'a> Expansion<'a> {
-    fn recalled(&mut self, held: &'a Arc<Held>, draft: &mut Draft<'a>) {
-        let kept = &held.kept;
-        if let Some(id) = &kept.id
-            && !self.seen.insert(id.to_string())
+    fn recalled(&mut self, held: &'a Held, draft: &mut Draft<'a>) {
+        let kept = held.kept();
+        if let Some(id) = kept.id
+            && !self.seen.insert(Cow::Borrowed(id))
         {
             return;
         }
         if kept.json.is_empty() {
             // Reasoning that came without its encrypted content.
-            draft.drop_named(kept.id.as_deref().unwrap_or_default());
+            draft.drop_named(kept.id.unwrap_or_default());
         } else if kept.hoisted {
-            draft.hoist(kept.texts(), kept.item());
+            draft.hoist(kept.texts(), kept.into_item());
         } else {
-            self.items.push(kept.item());
+            self.items.push(kept.into_item());
             self.origins.push(Some(held));
         }
     }
@@ -135,16 +134,16 @@ impl<'d, 'a> Input<'d, 'a> {
     }
 
     /// The items, whether each became instructions, and the one that is held already.
-    fn items(&self) -> impl Iterator<Item = (&'d Item<'a>, bool, Option<&'d Arc<Held>>)> {
+    fn items(&self) -> impl Iterator<Item = (&'d Item<'a>, bool, Option<&'d Held>)> {
         let origins = self.origins.items.iter().copied().chain(std::iter::repeat(None));
         let hoisted = self.draft.hoisted.iter().map(|(_, item)| (item, true, None));
         hoisted.chain(self.draft.items.iter().zip(origins).map(|(it, origin)| (it, false, origin)))
     }
 
     /// With how many of these items it begins.
-    pub(super) fn shared(&self, held: &[Arc<Held>]) -> usize {
-        let same = |((item, hoisted, _), held): &((&Item<'a>, bool, _), &Arc<Held>)| {
-            held.kept.is(item, *hoisted)
+    pub(super) fn shared(&self, held: &[&Held]) -> usize {
+        let same = |((item, hoisted, _), held): &((&Item<'a>, bool, _), &&Held)| {
+            held.kept().is(item, *hoisted)
         };
         self.items().zip(held).take_while(same).count()
     }
@@ -156,18 +155,19 @@ impl<'d, 'a> Input<'d, 'a> {
     }
 
     /// The items behind the first `shared` ones, held.
-    pub(super) fn held(&self, shared: usize, meter: &Arc<Meter>) -> Vec<Arc<Held>> {
+    pub(super) fn held(&self, shared: usize, meter: &Arc<Meter>) -> Vec<Held> {
         let first = self.draft.hoisted.len();
         let mut named = self.draft.ids.iter().peekable();
         let items = self.items().enumerate().skip(shared);
-        let held = items.map(|(place, (item, hoisted, origin))| {
-            if let Some(held) = origin {
-                return Arc::clone(held);
-            }
+        let new = items.filter(|(_, (_, _, origin))| origin.is_none());
+        let new = new.map(|(place, (item, hoisted, _))| {
             while named.next_if(|(at, _)| first + at < place).is_some() {}
             let id = named.next_if(|(at, _)| first + at == place).map(|(_, id)| id.as_ref());
-            Held::new(meter, Kept::of(item, id, hoisted))
+            Kept { id, kind: item.kind.borrowed(), json: &item.json, hoisted }
         });
-        held.collect()
+        let new: Vec<Kept<'_>> = new.collect();
+        let mut new = Held::all(meter, &new).into_iter();
+        let all = self.items().skip(shared);
+        all.filter_map(|(_, _, origin)| origin.cloned().or_else(|| new.next())).collect()
     }
 }

@@ -1,10 +1,12 @@
 //! Conversations as turns that go on from one another: what two turns have in common is held
 //! once, and whatever is held is counted for as long as it lives.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kept::Kept;
+use crate::codex::draft::Kind;
 
 /// What an item costs beside its text, its id included.
 const ITEM_BYTES: usize = 224;
@@ -50,22 +52,71 @@ impl Drop for Charge {
     }
 }
 
-/// An item that is held.
-#[derive(Debug)]
-pub(super) struct Held {
-    pub(super) kept: Kept,
+/// Items that came together, in one piece of text.
+struct Block {
+    text: Box<str>,
+    entries: Vec<Entry>,
     _charge: Charge,
 }
 
+impl fmt::Debug for Block {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Block({} items, {} bytes)", self.entries.len(), self.text.len())
+    }
+}
+
+struct Entry {
+    id: Option<Box<str>>,
+    kind: Kind<'static>,
+    hoisted: bool,
+    /// Where in the text it ends; it begins where the one before ends.
+    end: usize,
+}
+
+/// An item that is held.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    block: Arc<Block>,
+    place: usize,
+}
+
 impl Held {
-    pub(super) fn new(meter: &Arc<Meter>, kept: Kept) -> Arc<Self> {
-        let charge = Charge::new(meter, Self::cost(&kept.json));
-        Arc::new(Self { kept, _charge: charge })
+    /// Holds items that came together.
+    pub(super) fn all(meter: &Arc<Meter>, items: &[Kept<'_>]) -> Vec<Self> {
+        if items.is_empty() {
+            return Vec::new();
+        }
+        let cost = items.iter().map(|it| Self::cost(it.json)).sum();
+        let mut text = String::with_capacity(items.iter().map(|it| it.json.len()).sum());
+        let entries = items.iter().map(|it| {
+            text.push_str(it.json);
+            let kind = it.kind.borrowed().into_owned();
+            Entry { id: it.id.map(Into::into), kind, hoisted: it.hoisted, end: text.len() }
+        });
+        let entries: Vec<Entry> = entries.collect();
+        let count = entries.len();
+        let text = text.into_boxed_str();
+        let block = Arc::new(Block { text, entries, _charge: Charge::new(meter, cost) });
+        (0..count).map(|place| Self { block: Arc::clone(&block), place }).collect()
     }
 
     /// What an item of this text costs.
     pub(super) fn cost(json: &str) -> usize {
         ITEM_BYTES + json.len()
+    }
+
+    /// The item.
+    pub(super) fn kept(&self) -> Kept<'_> {
+        let entries = &self.block.entries;
+        let end_of = |place: usize| entries.get(place).map_or(0, |it| it.end);
+        let start = self.place.checked_sub(1).map_or(0, end_of);
+        let json = self.block.text.get(start..end_of(self.place)).unwrap_or_default();
+        match entries.get(self.place) {
+            Some(Entry { id, kind, hoisted, .. }) => {
+                Kept { id: id.as_deref(), kind: kind.borrowed(), json, hoisted: *hoisted }
+            }
+            None => Kept { id: None, kind: Kind::Other, json, hoisted: false },
+        }
     }
 }
 
@@ -75,38 +126,45 @@ pub(super) struct Sequence {
     base: Option<Arc<Sequence>>,
     /// How many items of the base it begins with.
     shared: usize,
-    own: Vec<Arc<Held>>,
+    own: Vec<Held>,
     /// How many of its items were the request's.
     input: usize,
     _charge: Charge,
 }
 
 impl Sequence {
-    /// The items that begin like those of `base`, `shared` of them, and go on with `own`. A base
-    /// that little is taken from is not kept alive for it.
+    /// The items that begin with the first `shared` ones of `base` and go on with `own`. What is
+    /// taken nothing or little from is not kept alive for it.
     pub(super) fn new(
         meter: &Arc<Meter>,
-        base: Option<(&Arc<Self>, &[Arc<Held>])>,
-        own: Vec<Arc<Held>>,
+        base: Option<(Arc<Self>, usize)>,
+        own: Vec<Held>,
     ) -> Self {
-        let (base, shared, own) = match base {
+        let (mut base, mut shared, mut own) = match base {
+            Some((base, shared)) => (Some(base), shared, own),
             None => (None, 0, own),
-            Some((base, shared)) if 2 * shared.len() < base.len() => {
-                (None, 0, shared.iter().cloned().chain(own).collect())
-            }
-            Some((base, shared)) => (Some(Arc::clone(base)), shared.len(), own),
         };
+        while let Some(link) = &base
+            && shared <= link.shared
+        {
+            base = link.base.clone();
+        }
+        if let Some(link) = base.take_if(|link| 2 * (shared - link.shared) < link.own.len()) {
+            let taken = link.own.iter().take(shared - link.shared).cloned();
+            own = taken.chain(own).collect();
+            (base, shared) = (link.base.clone(), link.shared);
+        }
         let input = shared + own.len();
         let charge = Charge::new(meter, Self::cost(own.len()));
         Self { base, shared, own, input, _charge: charge }
     }
 
     pub(super) fn cost(own: usize) -> usize {
-        SEQUENCE_BYTES + own * size_of::<Arc<Held>>()
+        SEQUENCE_BYTES + own * size_of::<Held>()
     }
 
     /// Adds items of the answer.
-    pub(super) fn answer(&mut self, items: impl IntoIterator<Item = Arc<Held>>) {
+    pub(super) fn answer(&mut self, items: impl IntoIterator<Item = Held>) {
         self.own.extend(items);
     }
 
@@ -120,12 +178,12 @@ impl Sequence {
     }
 
     /// The items that it does not share with its base.
-    pub(super) fn own(&self) -> &[Arc<Held>] {
+    pub(super) fn own(&self) -> &[Held] {
         &self.own
     }
 
     /// All items, oldest first.
-    pub(super) fn items(&self) -> Vec<Arc<Held>> {
+    pub(super) fn items(&self) -> Vec<&Held> {
         let (mut links, mut wanted, mut at) = (Vec::new(), self.len(), Some(self));
         while let Some(link) = at {
             let own = wanted.saturating_sub(link.shared);
@@ -133,7 +191,7 @@ impl Sequence {
             wanted = wanted.min(link.shared);
             at = link.base.as_deref();
         }
-        links.into_iter().rev().flatten().cloned().collect()
+        links.into_iter().rev().flatten().collect()
     }
 }
 

@@ -32,8 +32,8 @@ fn draft<'a>(texts: &[&'a str]) -> Draft<'a> {
     draft
 }
 
-fn said(id: &str, json: &str) -> Kept {
-    Kept { id: Some(id.into()), kind: Kind::Assistant, json: json.into(), hoisted: false }
+fn said<'k>(id: &'k str, json: &'k str) -> Kept<'k> {
+    Kept { id: Some(id), kind: Kind::Assistant, json, hoisted: false }
 }
 
 /// One whole turn: what went upstream, or why nothing did.
@@ -49,8 +49,9 @@ fn turn(
     let mut draft = draft(input);
     let origins = recalled.expand(&mut draft);
     let sent = draft.items.iter().map(|item| item.json.clone().into_owned()).collect();
-    if let Some(mut open) = turns.open(&key, &conversation("c"), &draft, &origins, now) {
-        open.answer(vec![said(&format!("msg_{id}"), &format!("answer {id}"))]);
+    let open = turns.open(&key, &conversation("c"), &draft, &origins, now);
+    let (name, words) = (format!("msg_{id}"), format!("answer {id}"));
+    if let Some(open) = open.and_then(|open| open.answer(&[said(&name, &words)])) {
         turns.keep(&key, open, id, now);
     }
     Ok(sent)
@@ -122,7 +123,7 @@ fn a_conversation_outlives_the_name_of_its_first_turn() {
 
 #[test]
 fn a_long_conversation_is_held_once_however_its_client_tells_it() {
-    const TURNS: usize = 400;
+    const TURNS: usize = 150;
     let text = "x".repeat(1_000);
     let texts: Vec<String> = (0..TURNS).map(|n| format!("{n} {text}")).collect();
     let most = TURNS * (1_000 + 2_000);
@@ -149,6 +150,21 @@ fn a_long_conversation_is_held_once_however_its_client_tells_it() {
 }
 
 #[test]
+fn what_only_earlier_turns_said_goes_with_them() {
+    let (mut turns, now) = (Turns::new(Limits::with_ttl(TTL)), start());
+    let prefix = "x".repeat(10_000);
+    for n in 0..200 {
+        let question = format!("{n} {}", "y".repeat(1_000));
+        turn(&mut turns, ("a", &n.to_string()), None, &[&prefix, &question], now).unwrap();
+    }
+    assert!(turns.size().1 < 200 * 2_500 + 20_000, "{:?}", turns.size());
+    for n in 0..199 {
+        turns.remove(&key("a"), &n.to_string());
+    }
+    assert!(turns.size().1 < 15_000, "{:?}", turns.size());
+}
+
+#[test]
 fn nobody_crowds_out_the_others() {
     let limits = Limits { ttl: TTL, bytes: 40_000, bytes_per_key: 16_000, bytes_per_turn: 8_000 };
     let (mut turns, now) = (Turns::new(limits), start());
@@ -167,6 +183,9 @@ fn nobody_crowds_out_the_others() {
     let huge = "x".repeat(8_000);
     turn(&mut turns, ("quiet", "2"), None, &[&huge], now).unwrap();
     assert!(turns.recall(&key("quiet"), Some("2"), &[], now).is_err());
+    let none = Origins::default();
+    let open = turns.open(&key("quiet"), &conversation("c"), &draft(&["x"]), &none, now);
+    assert!(open.unwrap().answer(&[said("m", &huge)]).is_none());
     assert!(turns.recall(&key("quiet"), Some("1"), &[], now).is_ok());
 }
 
@@ -190,28 +209,15 @@ fn answers_under_way_count_and_leave_nothing_behind() {
 
 #[test]
 fn the_end_of_a_very_long_conversation_is_no_deep_recursion() {
-    let (mut turns, now) = (Turns::new(Limits::with_ttl(TTL)), start());
-    let key = self::key("a");
-    let mut previous: Option<String> = None;
-    for n in 0..2_000 {
-        let id = n.to_string();
-        turn(&mut turns, ("a", &id), previous.as_deref(), &["x"], now).unwrap();
-        previous = Some(id);
+    let meter = Meter::new(&Arc::default());
+    let mut last: Option<Arc<Sequence>> = None;
+    for _ in 0..20_000 {
+        let on = last.take().map(|it| (Arc::clone(&it), it.len()));
+        last = Some(Arc::new(Sequence::new(&meter, on, Held::all(&meter, &[said("m", "x")]))));
     }
-    // All links but the last one have lost their names: dropping it ends them all.
-    for n in 0..1_999 {
-        turns.remove(&key, &n.to_string());
-    }
-    let worker = std::thread::Builder::new().stack_size(64 << 10);
-    let turns = worker
-        .spawn(move || {
-            turns.remove(&key, "1999");
-            turns.size()
-        })
-        .unwrap()
-        .join()
-        .unwrap();
-    assert_eq!(turns, (0, 0));
+    let small = std::thread::Builder::new().stack_size(64 << 10);
+    small.spawn(move || drop(last)).unwrap().join().unwrap();
+    assert_eq!(meter.own(), 0);
 }
 
 /// What a client does next: which key, after which turn if any, how long its words are, how
@@ -267,15 +273,14 @@ proptest! {
         let meter = Meter::new(&Arc::default());
         let (mut base, mut expected): (Option<Arc<Sequence>>, Vec<String>) = (None, Vec::new());
         for (n, (shared, count)) in parts.into_iter().enumerate() {
-            let items = base.as_ref().map(|it| it.items()).unwrap_or_default();
-            let shared = shared.min(items.len());
+            let shared = shared.min(base.as_ref().map_or(0, |it| it.len()));
             let new: Vec<String> = (0..count).map(|it| format!("{n}.{it}")).collect();
-            let own = new.iter().map(|it| Held::new(&meter, said(it, it))).collect();
-            let on = base.as_ref().zip(items.get(..shared));
-            let next = Arc::new(Sequence::new(&meter, on, own));
+            let own: Vec<Kept<'_>> = new.iter().map(|it| said(it, it)).collect();
+            let own = Held::all(&meter, &own);
+            let next = Arc::new(Sequence::new(&meter, base.map(|it| (it, shared)), own));
             expected.truncate(shared);
             expected.extend(new);
-            let found: Vec<String> = next.items().iter().map(|it| it.kept.json.to_string()).collect();
+            let found: Vec<String> = next.items().iter().map(|it| it.kept().json.to_owned()).collect();
             prop_assert_eq!(&found, &expected);
             base = Some(next);
         }

@@ -8,8 +8,9 @@ use godex_core::identity::Name;
 use godex_core::json::Object;
 use godex_core::key::KeyId;
 use godex_core::responses::event::{Event, Kind};
+use godex_core::responses::item;
 use godex_core::tap::{End, Tap};
-use godex_core::turns::Open;
+use godex_core::turns::{Kept, Open};
 use godex_core::usage::Usage;
 
 use super::entry::Entry;
@@ -91,9 +92,13 @@ impl Watch {
             Some(End::Failed(_)) | None if self.entry.stream => "incomplete",
             Some(End::Failed(_)) | None => return,
         };
-        let (Some(mut turn), Some(id)) = (self.turn.take(), &self.tap.response_id) else { return };
-        turn.answer(self.tap.output.kept(status));
-        self.app.turns().keep(&self.key, *turn, id, clock::monotonic());
+        let (Some(turn), Some(id)) = (self.turn.take(), &self.tap.response_id) else { return };
+        let output = self.tap.output.items(status);
+        let output: Vec<_> = output.iter().filter_map(|json| item::of_answer(json)).collect();
+        let kept = output.iter().map(|(id, item)| Kept::of_answer(id.as_deref(), item));
+        if let Some(turn) = turn.answer(&kept.collect::<Vec<_>>()) {
+            self.app.turns().keep(&self.key, turn, id, clock::monotonic());
+        }
     }
 
     /// Writes the record.

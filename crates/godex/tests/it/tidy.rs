@@ -45,7 +45,6 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("responses", "codex", "a request of this wire becomes a draft"),
     ("responses", "json", "events and items stay text"),
     ("responses", "sse", "an event is what a frame means"),
-    ("responses", "turns", "items of an answer are kept for requests that name them"),
     ("responses", "usage", "the last event says what a response cost"),
     ("session", "identity", "sessions have names"),
     ("session", "key", "memory is filed by key"),
