@@ -30,8 +30,8 @@ class Client:
         if unknown := set(said) - FIELDS:
             raise ValueError(f"{self.id}/client.toml: nobody reads {', '.join(sorted(unknown))}")
         self.name, self.kind, self.package = said["name"], said["kind"], said["package"]
-        if self.kind not in ("sdk", "agent"):
-            raise ValueError(f"{self.id}/client.toml: kind is sdk or agent")
+        if self.kind not in ("sdk", "suite", "agent"):
+            raise ValueError(f"{self.id}/client.toml: kind is sdk, suite or agent")
         self.interfaces = said["interfaces"]
         self.ci = said.get("ci", True)
         self.runtime = said.get("runtime")

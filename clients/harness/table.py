@@ -11,7 +11,7 @@ NAMED = {"PASS": "", "FAIL": "**fails**: ", "SKIP": "not run: "}
 def row(client, verdicts):
     counts = [(len([it for it in verdicts if it[0] == verdict]), verdict) for verdict in COUNTED]
     told = ", ".join(f"{count} {COUNTED[verdict]}" for count, verdict in counts if count)
-    kind = {"sdk": "library", "agent": "agent"}[client.kind]
+    kind = {"sdk": "library", "suite": "test suite", "agent": "agent"}[client.kind]
     when = "every change" if client.ci else "`clients/run --all`"
     return f"| {client.name} | {client.version()} | {kind} | {', '.join(client.interfaces)} | {told} | {when} |"
 

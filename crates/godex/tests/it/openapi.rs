@@ -13,7 +13,7 @@ fn the_description_needs_no_key_and_names_the_version() {
             let call = Call::get(path);
             let reply = call.open(&http(), &stage.proxy.address).await.rest().await;
             let document = reply.fine();
-            assert_eq!(document["openapi"], "3.1.0");
+            assert_eq!(document["openapi"], "3.2.0");
             assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
             let head = stage.proxy.send(Call::new(Method::HEAD, path, "")).await;
             assert_eq!((head.status, head.body.as_str()), (200, ""));

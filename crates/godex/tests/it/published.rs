@@ -163,7 +163,7 @@ impl Asked {
         if OURS.resolved(content.clone()).1.is_null() {
             complaints.push(format!("godex {content}: not described"));
         } else if kind == "text/event-stream" {
-            complaints.extend(self.stream(body, &format!("{content}/x-event-schema")));
+            complaints.extend(self.stream(body, &format!("{content}/itemSchema/properties/data")));
         } else {
             let body = serde_json::from_str(body).unwrap();
             complaints.extend(OURS.complaints(&format!("{content}/schema"), &body));
@@ -245,12 +245,12 @@ impl Asked {
                 continue;
             };
             if self.name() == "/chat/completions" {
-                complaints.extend(chunk(&data, schema));
+                complaints.extend(chunk(&data, &format!("{schema}/anyOf/1/contentSchema")));
             } else if self.by_codex && !is_public(&data) {
                 number += u64::from(data["sequence_number"].is_u64());
             } else {
                 complaints.extend(response_event(number, event, &data));
-                complaints.extend(OURS.complaints(schema, &data));
+                complaints.extend(OURS.complaints(&format!("{schema}/contentSchema"), &data));
                 number += 1;
             }
         }
@@ -266,10 +266,9 @@ fn is_public(data: &Value) -> bool {
 }
 
 fn chunk(data: &Value, schema: &str) -> Vec<String> {
-    if data.get("error").is_some() {
-        return OPENAI.complaints("/$defs/ErrorResponse", data);
-    }
-    let mut complaints = OPENAI.complaints("/$defs/CreateChatCompletionStreamResponse", data);
+    let failed = data.get("error").is_some();
+    let published = if failed { "ErrorResponse" } else { "CreateChatCompletionStreamResponse" };
+    let mut complaints = OPENAI.complaints(&format!("/$defs/{published}"), data);
     complaints.extend(OURS.complaints(schema, data));
     complaints
 }
