@@ -9,9 +9,9 @@ use crate::json::{Object, Raw, Writer};
 
 /// An event in the client's names; `None` when it names none of the renamed tools.
 pub fn event(text: &str, names: &ToolNames) -> Option<String> {
-    members(Object::of_text(text)?, text.len(), |name, value| match name {
+    members(&Object::of_text(text)?, text.len(), |name, value| match name {
         "item" => item(value, names),
-        "response" => Object::of(value).and_then(|it| object(it, value.get().len(), names)),
+        "response" => Object::of(value).and_then(|it| object(&it, value.get().len(), names)),
         "name" => own(value, names),
         _ => None,
     })
@@ -19,10 +19,10 @@ pub fn event(text: &str, names: &ToolNames) -> Option<String> {
 
 /// A response in the client's names; `None` when it names none of the renamed tools.
 pub fn response(text: &str, names: &ToolNames) -> Option<String> {
-    object(Object::of_text(text)?, text.len(), names)
+    object(&Object::of_text(text)?, text.len(), names)
 }
 
-fn object(response: Object<'_>, size: usize, names: &ToolNames) -> Option<String> {
+fn object(response: &Object<'_>, size: usize, names: &ToolNames) -> Option<String> {
     members(response, size, |name, value| match name {
         "output" | "tools" => list(value, names),
         "tool_choice" => item(value, names),
@@ -33,7 +33,7 @@ fn object(response: Object<'_>, size: usize, names: &ToolNames) -> Option<String
 /// A call, a tool or a choice: all have their `name` at the top.
 fn item(value: Raw<'_>, names: &ToolNames) -> Option<String> {
     let object = Object::of(value)?;
-    members(object, value.get().len(), |name, value| match name {
+    members(&object, value.get().len(), |name, value| match name {
         "name" => own(value, names),
         "tools" => list(value, names),
         _ => None,
@@ -62,7 +62,7 @@ fn list(value: Raw<'_>, names: &ToolNames) -> Option<String> {
 
 /// An object with some of its members replaced; `None` when none was.
 fn members(
-    object: Object<'_>,
+    object: &Object<'_>,
     size: usize,
     replaced: impl Fn(&str, Raw<'_>) -> Option<String>,
 ) -> Option<String> {

@@ -45,13 +45,24 @@ pub struct Look {
     pub now: u64,
 }
 
+/// What the client knows of its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Nothing.
+    Before,
+    /// That it has begun.
+    Open,
+    /// Why it ended, though perhaps the backend has not said so yet.
+    Finished,
+}
+
 /// Translates one stream.
 #[derive(Debug)]
 pub struct ChatStream {
     look: Look,
     /// Everything in front of a delta.
     head: Vec<u8>,
-    opened: bool,
+    phase: Phase,
     thinking: bool,
     /// Reasoning was shown, so that a further part wants a distance.
     reasoned: bool,
@@ -64,8 +75,6 @@ pub struct ChatStream {
     /// Items whose text has been sent, by index in the output.
     texts: Vec<u64>,
     stop: Option<Stop>,
-    /// The client knows why the answer ended, before the backend did.
-    finished: bool,
     /// How much the model has said, in bytes.
     heard: usize,
 }
@@ -101,10 +110,9 @@ impl ChatStream {
         Self {
             look,
             stop,
-            finished: false,
             heard: 0,
             head: Vec::new(),
-            opened: false,
+            phase: Phase::Before,
             thinking: false,
             reasoned: false,
             calls: Vec::new(),
@@ -122,7 +130,7 @@ impl ChatStream {
     /// Whether the client has all it will get but for the end of the stream: a stop sequence was
     /// reached, and what the backend still says is of no interest.
     pub fn is_finished(&self) -> bool {
-        self.finished
+        self.phase == Phase::Finished
     }
 
     /// How much the model has said, in bytes. Counted only where a stop sequence may end it.
@@ -134,7 +142,7 @@ impl ChatStream {
     /// its own stream. The end of the stream includes `[DONE]`; failures are not translated
     /// here: see [`ChatStream::fail`].
     pub fn push(&mut self, event: &Event<'_>, out: &mut Vec<u8>) {
-        if self.finished && !event.kind.is_terminal() {
+        if self.is_finished() && !event.kind.is_terminal() {
             return;
         }
         match event.kind {
@@ -195,7 +203,7 @@ impl ChatStream {
 
     /// Ends the stream with an error object, as the SDKs expect it.
     pub fn fail(&mut self, error: &str, out: &mut Vec<u8>) {
-        if self.finished {
+        if self.is_finished() {
             return self.end(None, out);
         }
         out.extend_from_slice(b"data: {\"error\":");
@@ -205,10 +213,10 @@ impl ChatStream {
 
     /// The first chunk names the role; its head is that of all others.
     fn open(&mut self, response: Option<&Object<'_>>, out: &mut Vec<u8>) {
-        if self.opened {
+        if self.phase != Phase::Before {
             return;
         }
-        self.opened = true;
+        self.phase = Phase::Open;
         let id = response
             .and_then(|it| it.string("id"))
             .map_or_else(|| self.look.fallback_id.clone(), |id| completion_id(&id));
@@ -223,7 +231,7 @@ impl ChatStream {
 
     /// One chunk with a delta in three pieces.
     fn chunk(&mut self, before: &str, piece: &str, after: &str, out: &mut Vec<u8>) {
-        if !self.opened {
+        if self.phase == Phase::Before {
             self.open(None, out);
         }
         self.write(before, piece, after, "null", out);
@@ -255,7 +263,7 @@ impl ChatStream {
             self.say(index, "{\"content\":", &format!("\"{shown}\""), out);
         }
         // Calls that were told already are told to their end.
-        if reached && self.order.is_empty() && !self.finished {
+        if reached && self.order.is_empty() && !self.is_finished() {
             self.stop_thinking(out);
             self.finish("stop", out);
         }
@@ -445,7 +453,7 @@ impl ChatStream {
         for (index, item) in (0..).zip(output).filter(|_| nothing_said) {
             self.item(index, item.get(), true, out);
         }
-        if !self.finished {
+        if !self.is_finished() {
             self.calls.iter_mut().for_each(|call| call.done = true);
             self.release(out);
             self.tell(out);
@@ -458,7 +466,8 @@ impl ChatStream {
     }
 
     fn finish(&mut self, reason: &str, out: &mut Vec<u8>) {
-        self.finished = true;
+        self.open(None, out);
+        self.phase = Phase::Finished;
         self.write("{}", "", "", &format!("\"{reason}\""), out);
     }
 

@@ -52,7 +52,7 @@ pub(super) fn usage_json(usage: &Usage) -> String {
 /// what became of it.
 pub fn stopped(id: Option<&str>, usage: &Usage, items: &[String], look: &Look) -> String {
     let id = id.map_or_else(|| look.fallback_id.clone(), completion_id);
-    written(&id, look.now, "stop", Said::of(items, look), Some(usage), look).finish_text()
+    written(&id, look.now, "stop", &Said::of(items, look), Some(usage), look).finish_text()
 }
 
 /// The whole completion. `end` is the kind of the stream's last event, `items` its output.
@@ -66,7 +66,7 @@ pub fn completion(end: Kind, response: &Object<'_>, items: &[String], look: &Loo
     };
     let created = created(response).unwrap_or(look.now);
     let usage = response::usage(response);
-    let mut writer = written(&id, created, reason, said, usage.as_ref(), look);
+    let mut writer = written(&id, created, reason, &said, usage.as_ref(), look);
     if let Some(tier) = response.some("service_tier") {
         writer.raw("service_tier", tier.get());
     }
@@ -77,7 +77,7 @@ fn written(
     id: &str,
     created: u64,
     reason: &str,
-    said: Said,
+    said: &Said,
     usage: Option<&Usage>,
     look: &Look,
 ) -> Writer {

@@ -61,17 +61,14 @@ impl Stop {
             return self.rest() + escaped;
         };
         self.held.push_str(&piece);
-        let shown = match self.first_end() {
-            Some(start) => {
-                self.reached = true;
-                self.held.truncate(start);
-                std::mem::take(&mut self.held)
-            }
-            None => {
-                let kept = self.held.split_off(self.held.len() - self.longest_beginning());
-                std::mem::replace(&mut self.held, kept)
-            }
+        let kept = if let Some(start) = self.first_end() {
+            self.reached = true;
+            self.held.truncate(start);
+            String::new()
+        } else {
+            self.held.split_off(self.held.len() - self.longest_beginning())
         };
+        let shown = std::mem::replace(&mut self.held, kept);
         json::escape(&shown).into_owned()
     }
 

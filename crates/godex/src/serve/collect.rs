@@ -45,9 +45,10 @@ pub(super) async fn collect(
             }
         }
         let until = clock::monotonic() + idle;
-        let until = match face.is_finished() {
-            false => until,
-            true => until.min(*leave_at.get_or_insert_with(|| clock::monotonic() + GRACE)),
+        let until = if face.is_finished() {
+            until.min(*leave_at.get_or_insert_with(|| clock::monotonic() + GRACE))
+        } else {
+            until
         };
         match tokio::time::timeout_at(until.into(), body.frame()).await {
             Err(_) | Ok(None | Some(Err(_))) if face.is_finished() => {

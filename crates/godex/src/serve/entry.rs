@@ -16,6 +16,17 @@ use crate::store::keys::Key;
 /// What a client that left gets in the log: nginx's number for it.
 const CLIENT_GONE: u16 = 499;
 
+/// What a request costs beyond what is known of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cost {
+    /// Nothing: the backend has not taken it.
+    None,
+    /// The backend has taken it: it costs something even if nobody waits for the sum.
+    Owed,
+    /// The sum is a guess.
+    Guessed,
+}
+
 /// Writes its record when finished or dropped.
 pub(super) struct Entry {
     app: Arc<App>,
@@ -24,12 +35,9 @@ pub(super) struct Entry {
     started: Instant,
     first_byte: Option<Instant>,
     written: bool,
-    /// The backend has taken the request: it costs something even if nobody waits for the sum.
-    accepted: bool,
+    cost: Cost,
     /// What reading the request costs, as far as its size tells.
     estimate: u64,
-    /// The cost is a guess.
-    guessed: bool,
     /// What the client calls this request.
     pub(super) request_id: String,
     /// The path.
@@ -61,9 +69,8 @@ impl Entry {
             started: clock::monotonic(),
             first_byte: None,
             written: false,
-            accepted: false,
+            cost: Cost::None,
             estimate: 0,
-            guessed: false,
             request_id,
             path,
             model: String::new(),
@@ -82,14 +89,14 @@ impl Entry {
 
     /// What a request costs whose answer is left before the backend has said so.
     pub(super) fn guess(&mut self, heard: usize) -> Usage {
-        self.guessed = true;
+        self.cost = Cost::Guessed;
         let (input, output) = (self.estimate, quota::estimate(heard as u64, Some(0)));
         Usage { input, output, total: input + output, ..Usage::default() }
     }
 
     /// The backend has begun to answer.
     pub(super) fn accept(&mut self) {
-        self.accepted = true;
+        self.cost = Cost::Owed;
     }
 
     /// The first byte of the answer goes out.
@@ -106,8 +113,9 @@ impl Entry {
         }
         let now = clock::timestamp();
         // A client that leaves before the end does not leave the bill behind.
-        let unpaid = status == CLIENT_GONE && self.accepted && self.usage == Usage::default();
-        let estimated = unpaid || self.guessed;
+        let unpaid =
+            status == CLIENT_GONE && self.cost == Cost::Owed && self.usage == Usage::default();
+        let estimated = unpaid || self.cost == Cost::Guessed;
         if unpaid {
             self.usage = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
         }

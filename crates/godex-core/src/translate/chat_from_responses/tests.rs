@@ -152,6 +152,17 @@ fn reasoning_shows_as_the_mode_says() {
 }
 
 #[test]
+fn req2_a_text_that_ends_at_once_still_begins_with_its_role() {
+    let delta =
+        r#"{"type":"response.output_text.delta","item_id":"m","output_index":0,"delta":"x"}"#;
+    let recorded = format!("event: response.output_text.delta\ndata: {delta}\n\n");
+    let chunks = translate(recorded.as_bytes(), Look { stop: vec!["x".into()], ..look() });
+    assert!(chunks.starts_with("data: {\"id\":\"chatcmpl-none\""), "{chunks}");
+    assert!(chunks.contains("\"role\":\"assistant\""), "{chunks}");
+    assert_eq!(added_up(&chunks).3.as_deref(), Some("stop"));
+}
+
+#[test]
 fn t3_a_call_that_comes_twice_is_told_once() {
     let call = |index: u64, id: &str| {
         let item = format!(
