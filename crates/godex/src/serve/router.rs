@@ -115,7 +115,8 @@ pub(super) async fn answer(
     let logged =
         app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
     let page = app.browser.page(request.headers());
-    let outcome = caught(route(app, peer, request, &page, &id)).await;
+    // On the heap, so that connections that wait for a request do not hold the room for one.
+    let outcome = Box::pin(caught(route(app, peer, request, &page, &id))).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
     let mut response = match outcome {
         Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,

@@ -140,8 +140,7 @@ impl Recorded {
                 "model" if value == "gpt-5.2-codex" => ("model", json!("gpt-6.1-sol")),
                 "messages" | "input" => ("input", json!(input)),
                 "instructions" => ("instructions", json!(instructions.join("\n\n"))),
-                "functions" => ("tools", tools(value)),
-                "tools" => ("tools", tools(value)),
+                "functions" | "tools" => ("tools", tools(value)),
                 "tool_choice" | "function_call" => ("tool_choice", choice(value)),
                 "store" => ("store", json!(false)),
                 "stream" => ("stream", json!(true)),
@@ -238,13 +237,11 @@ fn parts(content: &Value, kind: &str) -> Value {
 }
 
 fn texts(content: &Value) -> Vec<String> {
-    match content.as_str() {
-        Some(text) => vec![text.to_owned()],
-        None => {
-            let parts = content.as_array().unwrap().iter();
-            parts.map(|part| part["text"].as_str().unwrap().to_owned()).collect()
-        }
+    if let Some(text) = content.as_str() {
+        return vec![text.to_owned()];
     }
+    let parts = content.as_array().unwrap().iter();
+    parts.map(|part| part["text"].as_str().unwrap().to_owned()).collect()
 }
 
 /// An item of the Responses wire, which is the backend's but for its freedoms.
