@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use crate::check::{self, headers};
@@ -19,6 +20,7 @@ use crate::refusal::Refusal;
 use crate::script::{self, Act, Script};
 use crate::scripted::{self, Attempts};
 use crate::server::{self, Answer};
+use crate::signin::{self, SignIns};
 use crate::stream::cache::Cache;
 use crate::stream::envelope::Envelope;
 use crate::stream::{self, plan};
@@ -27,6 +29,7 @@ use crate::{Options, catalogue, clock};
 /// Everything that lives as long as the mock.
 pub(crate) struct Backend {
     pub(crate) issuer: Issuer,
+    pub(crate) sign_ins: SignIns,
     pub(crate) limits: Limits,
     pub(crate) log: Arc<Log>,
     attempts: Attempts,
@@ -41,6 +44,7 @@ impl Backend {
     pub(crate) fn new(options: Options) -> Self {
         Self {
             issuer: Issuer::new(options.tokens, clock::unix_seconds()),
+            sign_ins: SignIns::new(options.device_interval),
             limits: Limits::new(),
             log: Arc::new(Log::new(options.record)),
             attempts: Attempts::default(),
@@ -208,29 +212,71 @@ impl Backend {
             return refusal;
         }
         let content_type = headers::text(headers, "content-type").unwrap_or_default();
-        let Some(parsed) = parsed.filter(|_| content_type.starts_with("application/json")) else {
-            let refusal = Refusal::json(
-                StatusCode::BAD_REQUEST,
-                &json!({ "error": { "code": "invalid_request", "message": "The body must be JSON" } }),
-            );
-            entry.refuse(&refusal);
-            return refusal;
-        };
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }
-        match self.issuer.refresh(&parsed, clock::unix_seconds()) {
-            Ok(answer) => {
-                entry.accept();
-                Refusal::json(StatusCode::OK, &answer)
+        let now = clock::unix_seconds();
+        let answer = if content_type.starts_with("application/x-www-form-urlencoded") {
+            let spent = self.sign_ins.spend(&String::from_utf8_lossy(body));
+            spent.and_then(|()| self.issuer.exchange(now))
+        } else if let Some(parsed) = parsed.filter(|_| content_type.starts_with("application/json"))
+        {
+            self.issuer.refresh(&parsed, now)
+        } else {
+            Err(Refusal::code(
+                StatusCode::BAD_REQUEST,
+                "invalid_request_error",
+                "invalid_request",
+                "The body must be JSON, or a form that exchanges a code",
+            ))
+        };
+        judged(answer, entry)
+    }
+
+    /// `POST /api/accounts/deviceauth/*`.
+    pub(crate) fn device(
+        &self,
+        headers: &HeaderMap,
+        body: &Bytes,
+        entry: &Entry,
+        answer: impl FnOnce(&SignIns, &Value) -> Result<Value, Refusal>,
+    ) -> Refusal {
+        if let Err(refusal) = headers::agent(headers) {
+            entry.refuse(&refusal);
+            return refusal;
+        }
+        match serde_json::from_slice::<Value>(body) {
+            Ok(body) => {
+                entry.body(Body::Json(Arc::new(body.clone())));
+                judged(answer(&self.sign_ins, &body), entry)
             }
-            Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
+            Err(_) => {
+                let refusal = Refusal::detail("Invalid JSON");
                 entry.refuse(&refusal);
                 refusal
             }
-            Err(refusal) => {
-                entry.deny(&refusal);
-                refusal
+        }
+    }
+
+    /// What a browser sees of the issuer.
+    pub(crate) fn visit(&self, parts: &Parts, body: &Bytes, entry: &Entry) -> Refusal {
+        entry.accept();
+        if parts.uri.path() == "/codex/device" {
+            return if parts.method == Method::POST {
+                self.sign_ins.enter(&String::from_utf8_lossy(body))
+            } else {
+                signin::entry_page()
+            };
+        }
+        match self.sign_ins.authorize(parts.uri.query().unwrap_or_default()) {
+            Ok(next) => {
+                let mut answer = Refusal::html(StatusCode::FOUND, "");
+                answer.headers.push(("location", next));
+                answer
+            }
+            Err(page) => {
+                entry.refuse(&page);
+                page
             }
         }
     }
@@ -273,6 +319,24 @@ impl Backend {
         }
         entry.accept();
         Refusal::json(StatusCode::OK, &self.limits.document(clock::unix_seconds()))
+    }
+}
+
+/// An answer of the issuer: 400 is against the contract, anything else is part of the play.
+fn judged(answer: Result<Value, Refusal>, entry: &Entry) -> Refusal {
+    match answer {
+        Ok(answer) => {
+            entry.accept();
+            Refusal::json(StatusCode::OK, &answer)
+        }
+        Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {
+            entry.refuse(&refusal);
+            refusal
+        }
+        Err(refusal) => {
+            entry.deny(&refusal);
+            refusal
+        }
     }
 }
 

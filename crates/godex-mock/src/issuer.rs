@@ -19,7 +19,8 @@ use crate::refusal::Refusal;
 /// The account of every login.
 pub(crate) const ACCOUNT: &str = "00000000-0000-4000-8000-00000000ac01";
 const USER: &str = "user-mock0000000000000001";
-const CLIENT: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
+/// The client that everybody here is.
+pub(crate) const CLIENT: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
 const LIFETIME: u64 = 3600;
 
 /// Issues tokens, and says which ones are good.
@@ -134,13 +135,7 @@ impl Issuer {
         let token = token.to_owned();
         let old = state.current.refresh.clone();
         let login = state.log_in(now, LIFETIME);
-        let mut answer = json!({
-            "id_token": login.id,
-            "access_token": login.access,
-            "refresh_token": login.refresh,
-            "token_type": "Bearer",
-            "expires_in": LIFETIME,
-        });
+        let mut answer = answer(&login);
         let withheld = state.withheld.clone();
         if let Some(fields) = answer.as_object_mut() {
             fields.retain(|name, _| !withheld.contains(name));
@@ -151,6 +146,20 @@ impl Issuer {
             state.refresh.insert(token, Refresh::Used);
         }
         Ok(answer)
+    }
+
+    /// The tokens of a new login, for a code that was spent.
+    ///
+    /// # Errors
+    ///
+    /// What [`Issuer::fail`] ordered.
+    pub(crate) fn exchange(&self, now: u64) -> Result<Value, Refusal> {
+        let mut state = self.state();
+        if let Some(failure) = &state.failure {
+            return Err(failure.clone());
+        }
+        let login = state.log_in(now, LIFETIME);
+        Ok(answer(&login))
     }
 
     /// Counts a request to the token endpoint, returns how long to let it wait.
@@ -218,6 +227,16 @@ impl State {
         self.current = login.clone();
         login
     }
+}
+
+fn answer(login: &Login) -> Value {
+    json!({
+        "id_token": login.id,
+        "access_token": login.access,
+        "refresh_token": login.refresh,
+        "token_type": "Bearer",
+        "expires_in": LIFETIME,
+    })
 }
 
 /// A token with the claims of the real ones and a signature that signs nothing.

@@ -11,7 +11,7 @@
 //!
 //! In reading order: `server` (sockets, routes), `backend` (endpoints), `check` (the
 //! contract), `conversation` (what was asked), `script` and `scripted` (what was ordered),
-//! `stream` (events), `outflow` (the body on the wire), `issuer`, `catalogue`, `limits`,
+//! `stream` (events), `outflow` (the body on the wire), `issuer`, `signin`, `catalogue`, `limits`,
 //! `record` and `inspect` (what tests look at).
 
 mod backend;
@@ -30,6 +30,7 @@ pub mod refusal;
 pub mod script;
 mod scripted;
 mod server;
+mod signin;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -58,6 +59,8 @@ pub struct Options {
     pub tokens: TokenPolicy,
     /// How many requests to keep for inspection.
     pub record: usize,
+    /// How many seconds a device that signs in is told to wait between its questions.
+    pub device_interval: u64,
 }
 
 impl Default for Options {
@@ -67,6 +70,7 @@ impl Default for Options {
             pace: Duration::ZERO,
             tokens: TokenPolicy::Any,
             record: 1000,
+            device_interval: 5,
         }
     }
 }
@@ -122,6 +126,24 @@ impl Mock {
     /// The URL of the token endpoint.
     pub fn token_url(&self) -> String {
         format!("http://{}/oauth/token", self.address)
+    }
+
+    /// The address of the issuer, for `godex login --issuer`.
+    pub fn issuer(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Lets whoever is asked to sign in refuse, or agree again.
+    pub fn deny_sign_ins(&self, denied: bool) {
+        self.backend.sign_ins.deny(denied);
+    }
+
+    /// Enters the code of a device, as somebody would at `/codex/device`, to agree or to deny.
+    /// Whether a device waited for it.
+    pub fn enter_code(&self, user_code: &str, agrees: bool) -> bool {
+        let action = if agrees { "" } else { "&action=deny" };
+        let answer = self.backend.sign_ins.enter(&format!("user_code={user_code}{action}"));
+        answer.status == StatusCode::OK
     }
 
     /// The login file of the latest tokens: unsigned, good for this mock alone.

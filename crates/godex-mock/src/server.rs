@@ -22,6 +22,7 @@ use crate::backend::Backend;
 use crate::outflow::{Fate, Outflow};
 use crate::record::{Body, Entry};
 use crate::refusal::Refusal;
+use crate::signin::SignIns;
 use crate::{backend, inspect};
 
 /// The most that a request body may be, before and after decoding.
@@ -154,6 +155,15 @@ async fn answer(
             return backend.responses(&parts.headers, &body, entry, fate).await;
         }
         (&Method::POST, "/oauth/token") => backend.token(&parts.headers, &body, &entry).await,
+        (&Method::POST, "/api/accounts/deviceauth/usercode") => {
+            backend.device(&parts.headers, &body, &entry, SignIns::device)
+        }
+        (&Method::POST, "/api/accounts/deviceauth/token") => {
+            backend.device(&parts.headers, &body, &entry, SignIns::poll)
+        }
+        (&Method::GET, "/oauth/authorize") | (&Method::GET | &Method::POST, "/codex/device") => {
+            backend.visit(&parts, &body, &entry)
+        }
         (&Method::GET, "/backend-api/codex/models") => {
             backend.models(&parts.headers, parts.uri.query().unwrap_or_default(), &entry)
         }

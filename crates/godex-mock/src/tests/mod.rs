@@ -3,6 +3,7 @@
 mod broken;
 mod endpoints;
 mod login;
+mod signin;
 mod streams;
 
 use std::time::Duration;

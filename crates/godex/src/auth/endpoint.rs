@@ -16,7 +16,7 @@ use super::{Rejection, Settings};
 use crate::upstream::connect::HttpClient;
 
 /// The Codex CLI's public client id, to which the refresh tokens in the file belong.
-const CLIENT_ID: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
+pub(super) const CLIENT_ID: &str = "app_EMoamEEZ73f0CkXaXp7hrann";
 
 /// From the first byte of the request to the last of the answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -85,11 +85,22 @@ pub(super) async fn ask(
         .header("originator", &settings.originator)
         .body(Full::new(Bytes::from(body.to_string())))
         .map_err(|error| Refusal::Passing(error.to_string()))?;
-    let (status, body) = tokio::time::timeout(TIMEOUT, exchange(http, request))
+    let (status, body) = exchange_in_time(http, request).await.map_err(Refusal::Passing)?;
+    read(status, &body)
+}
+
+/// One call of the issuer, with an end.
+///
+/// # Errors
+///
+/// Why there is no answer, in words.
+pub(super) async fn exchange_in_time(
+    http: &HttpClient,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), String> {
+    tokio::time::timeout(TIMEOUT, exchange(http, request))
         .await
         .unwrap_or_else(|_| Err(format!("no answer within {} s", TIMEOUT.as_secs())))
-        .map_err(Refusal::Passing)?;
-    read(status, &body)
 }
 
 async fn exchange(
@@ -140,7 +151,7 @@ fn rejection(code: &str) -> Option<Rejection> {
 }
 
 /// The code of an error, in each of the places where issuers put it.
-fn code(body: &[u8]) -> String {
+pub(super) fn code(body: &[u8]) -> String {
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
     let error = body.get("error");
     let code = error.and_then(|it| it.get("code")).or(error).or_else(|| body.get("code"));

@@ -9,6 +9,7 @@ mod gate;
 mod held;
 mod refresh;
 mod shared;
+pub(crate) mod signin;
 mod token;
 
 use std::fmt;
@@ -245,10 +246,7 @@ impl Login {
     /// What may be said about the login.
     pub(crate) fn status(&self) -> Status {
         let held = self.shared.held();
-        let account_tail = held.claims.account_id.as_deref().map(|id| {
-            let skipped = id.chars().count().saturating_sub(4);
-            id.chars().skip(skipped).collect()
-        });
+        let account_tail = held.claims.account_id.as_deref().map(token::tail);
         Status {
             plan: held.claims.plan.clone(),
             account_tail,
@@ -257,6 +255,56 @@ impl Login {
             ended: self.shared.ended(),
         }
     }
+}
+
+/// A login file as it lies there, for whoever wants to tell about it.
+#[derive(Clone, Debug)]
+pub(crate) struct Described {
+    /// `plus`, `pro`, `team` ..., as the token claims.
+    pub(crate) plan: Option<String>,
+    /// The address of the account, as the token claims.
+    pub(crate) email: Option<String>,
+    /// The last four characters of the account id.
+    pub(crate) account_tail: Option<String>,
+    /// When the access token ends, in seconds since the Unix epoch.
+    pub(crate) expires_at: Option<u64>,
+    /// When it was last renewed.
+    pub(crate) last_refresh: Option<jiff::Timestamp>,
+    /// Whether there is something to renew it with.
+    pub(crate) renewable: bool,
+    /// Whether this is an API key instead of a `ChatGPT` login.
+    pub(crate) api_key: bool,
+}
+
+/// Reads a login file without using it. Blocks the thread for a moment.
+///
+/// # Errors
+///
+/// When there is no login in it.
+pub(crate) fn describe(path: &std::path::Path) -> Result<Described, Error> {
+    Ok(match file::read(path)?.identity {
+        file::Identity::ChatGpt(tokens) => {
+            let claims = tokens.claims();
+            Described {
+                plan: claims.plan,
+                email: tokens.id.as_deref().and_then(token::email),
+                account_tail: claims.account_id.as_deref().map(token::tail),
+                expires_at: claims.expires_at,
+                last_refresh: tokens.last_refresh,
+                renewable: tokens.refresh.is_some(),
+                api_key: false,
+            }
+        }
+        file::Identity::ApiKey(_) => Described {
+            plan: None,
+            email: None,
+            account_tail: None,
+            expires_at: None,
+            last_refresh: None,
+            renewable: false,
+            api_key: true,
+        },
+    })
 }
 
 #[cfg(test)]

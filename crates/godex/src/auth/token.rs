@@ -35,6 +35,16 @@ pub(super) fn peek(token: &str) -> Claims {
     }
 }
 
+/// The address of the account, which only the id token has.
+pub(super) fn email(token: &str) -> Option<String> {
+    Some(payload(token)?.get("email")?.as_str()?.to_owned())
+}
+
+/// The last four characters of an id: enough to recognise one's own.
+pub(super) fn tail(id: &str) -> String {
+    id.chars().skip(id.chars().count().saturating_sub(4)).collect()
+}
+
 fn payload(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);

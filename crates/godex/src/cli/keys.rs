@@ -94,6 +94,39 @@ fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Ex
     reveal(&record, &secret, args.json, now, talk)
 }
 
+/// A new managed key with this label, for a command that hands it on itself.
+///
+/// # Errors
+///
+/// When the key file refuses.
+pub(super) fn create(label: String, path: &Path) -> Result<(KeyId, ApiKey), Failure> {
+    let secret = ApiKey::generate(&clock::random().map_err(no_randomness)?);
+    let id = change(path, |records| {
+        let mut record = Record::new(fresh_id(records)?, secret.hash(), clock::timestamp());
+        record.hint = secret.hint();
+        record.label = label;
+        let id = record.id.clone();
+        records.keys.push(record);
+        Ok(id)
+    })?;
+    Ok((id, secret))
+}
+
+/// Revokes the key with this id, if there still is one.
+///
+/// # Errors
+///
+/// When the key file refuses.
+pub(super) fn retire(id: &str, path: &Path) -> Result<(), Failure> {
+    change(path, |records| {
+        if let Some(record) = records.keys.iter_mut().find(|it| it.id.as_str() == id) {
+            record.revoked_at.get_or_insert(clock::timestamp());
+            record.previous.clear();
+        }
+        Ok(())
+    })
+}
+
 fn list(json: bool, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let records = Records::read(path).map_err(|it| failure(&it))?;
     if json {
@@ -216,6 +249,15 @@ fn secret(given: Option<&ApiKey>, talk: &mut Talk<'_>) -> Result<ApiKey, Failure
         let random = clock::random().map_err(no_randomness)?;
         return Ok(ApiKey::generate(&random));
     };
+    self::given(given, talk)
+}
+
+/// A secret of somebody's own choice, from the command line or from standard input.
+///
+/// # Errors
+///
+/// When it cannot be read, or cannot be presented in a header.
+pub(super) fn given(given: &ApiKey, talk: &mut Talk<'_>) -> Result<ApiKey, Failure> {
     let mut key = given.clone();
     if given.expose() == "-" {
         let mut text = String::new();

@@ -68,11 +68,12 @@ async fn serve(args: &Args) -> Result<(), Failure> {
         Some(_) => "",
         None => "\n  login       godex mock --write-auth FILE writes one that fits",
     };
-    let (base, token) = (mock.base_url(), mock.token_url());
+    let (base, token, issuer) = (mock.base_url(), mock.token_url(), mock.issuer());
     let text = format!(
         "godex {}  MOCK backend alone: canned answers, nothing leaves this machine
   base URL    {base}
   token URL   {token}  (CODEX_REFRESH_TOKEN_URL_OVERRIDE){hint}
+  issuer      {issuer}  (godex login --issuer)
   use it
     godex proxy --base-url {base} --auth-path {auth} --api-key local-dev-key
 ",

@@ -6,15 +6,22 @@
 //! - `proxy`: `godex proxy`, from settings to a bound listener, and the folder of its
 //!   subcommands.
 //! - `keys` and `usage`: `godex proxy keys` and `godex proxy usage`.
+//! - `connect`: what a client needs to know, printed or written into its own file.
+//! - `login` and `logout`: who the proxy is to the backend.
+//! - `settings`: what is said about settings and logins that cannot be used.
 //! - `talk` and `table`: where their text goes, and what a list looks like.
 //! - `mock`: `godex mock`, the simulator alone.
 
 mod command_line;
+mod connect;
 mod keys;
 mod listener;
+mod login;
+mod logout;
 mod mock;
 mod proxy;
 mod report;
+mod settings;
 mod signals;
 mod table;
 mod talk;
@@ -27,6 +34,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use self::report::{Exit, Failure};
+use self::talk::with_terminal;
 use crate::config::Surroundings;
 
 pub use self::command_line::reference;
@@ -46,13 +54,12 @@ enum Command {
     Proxy(Box<proxy::Args>),
     /// Run the simulator of the Codex backend alone
     Mock(mock::Args),
+    /// Connect a client to the proxy
+    Connect(Box<connect::Args>),
     /// Sign in to ChatGPT
-    #[command(hide = true)]
-    Login {
-        /// What `godex login` will understand.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        rest: Vec<OsString>,
-    },
+    Login(Box<login::Args>),
+    /// Remove the login from this machine
+    Logout(logout::Args),
 }
 
 /// Runs the program with the arguments and the environment of this process.
@@ -80,11 +87,14 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
     match command {
         Command::Proxy(args) => proxy::run(*args, &matches, surroundings),
         Command::Mock(args) => mock::run(&args),
-        Command::Login { rest: _ } => Err(Failure::new(
-            Exit::Failure,
-            "this version cannot sign in by itself yet",
-        )
-        .help("codex login                  (opens a browser; --device-auth on a server)")
-        .help("godex reads the login that Codex CLI writes: ~/.codex/auth.json or --auth-path")),
+        Command::Connect(args) => {
+            with_terminal(surroundings, |talk| connect::run(*args, surroundings, talk))
+        }
+        Command::Login(args) => {
+            with_terminal(surroundings, |talk| login::run(*args, surroundings, talk))
+        }
+        Command::Logout(args) => {
+            with_terminal(surroundings, |talk| logout::run(&args, surroundings, talk))
+        }
     }
 }

@@ -16,8 +16,8 @@ use self::simulated::{Folder, Simulated};
 use super::listener::bind;
 use super::report::{Exit, Failure};
 use super::signals::Signals;
-use super::talk::{Screen, Talk};
-use super::{keys, usage};
+use super::talk::with_terminal;
+use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
@@ -77,8 +77,9 @@ pub(super) fn run(
         Some(folder) => &surroundings.with_codex_folder(folder.path()),
         None => surroundings,
     };
-    let config =
-        flags.resolve(surroundings, &mut io::stdin().lock()).map_err(|error| refused(&error))?;
+    let config = flags
+        .resolve(surroundings, &mut io::stdin().lock())
+        .map_err(|error| settings::refused(&error))?;
     logging::start(config.logging, surroundings);
     let runtime = runtime(config.workers)?;
     let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings));
@@ -97,25 +98,15 @@ fn act(
         let what = format!("{flag} is a flag of the proxy itself, not of its subcommands");
         return Err(Failure::new(Exit::Usage, what).help("leave it out"));
     }
-    let keys = flags.keys_path(surroundings).map_err(|error| refused(&error))?;
-    let stdout = io::stdout();
-    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
-    let colour = surroundings.colour(stdout.is_terminal());
-    let mut talk = Talk {
-        out: &mut stdout.lock(),
-        notes: &mut io::stderr(),
-        input: &mut io::stdin().lock(),
-        attended: io::stdin().is_terminal() && io::stderr().is_terminal(),
-        screen: Screen { width, colour },
-    };
-    match action {
-        Action::Keys(args) => keys::run(args, &keys, &mut talk),
+    let keys = flags.keys_path(surroundings).map_err(|error| settings::refused(&error))?;
+    with_terminal(surroundings, |talk| match action {
+        Action::Keys(args) => keys::run(args, &keys, talk),
         Action::Usage(args) => {
-            let log = flags.stats_path(surroundings).map_err(|error| refused(&error))?;
+            let log = flags.stats_path(surroundings).map_err(|error| settings::refused(&error))?;
             let world = usage::World { keys: &keys, log: &log, quota: flags.quota() };
-            usage::run(args, world, &mut talk)
+            usage::run(args, world, talk)
         }
-    }
+    })
 }
 
 /// The threads that serve requests.
@@ -130,15 +121,6 @@ pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure
         Failure::new(Exit::Failure, "cannot start the threads that serve requests")
             .cause(error.to_string())
     })
-}
-
-/// A refused setting, in the form of all failures.
-fn refused(error: &config::Error) -> Failure {
-    let failure = Failure::new(Exit::Usage, error.to_string()).help(error.help());
-    match std::error::Error::source(error) {
-        Some(cause) => failure.cause(cause.to_string()),
-        None => failure,
-    }
 }
 
 /// From settings to a server, and on until it ends.
@@ -193,37 +175,10 @@ fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
         user_agent: config.user_agent.clone(),
         originator: config.originator.clone(),
     };
-    let login =
-        Login::open(settings, http.clone(), tasks.clone()).map_err(|error| no_login(&error))?;
+    let login = Login::open(settings, http.clone(), tasks.clone())
+        .map_err(|error| settings::no_login(&error))?;
     let keys = open_keys(config)?;
     Ok(Parts { http, login, keys, tasks: tasks.clone() })
-}
-
-/// The three ways to a login.
-fn no_login(error: &auth::Error) -> Failure {
-    let failure = |exit, what| {
-        let cause = match error {
-            auth::Error::Missing { path } => format!("{} does not exist", path.display()),
-            auth::Error::Unreadable { .. }
-            | auth::Error::Malformed { .. }
-            | auth::Error::Rejected(_)
-            | auth::Error::Unavailable { .. } => error.to_string(),
-        };
-        Failure::new(exit, what).cause(cause)
-    };
-    match error {
-        auth::Error::Unreadable { .. } => failure(Exit::Config, "the login cannot be read")
-            .help("let this user read it (chmod 600, chown), or name another with --auth-path"),
-        auth::Error::Missing { .. }
-        | auth::Error::Malformed { .. }
-        | auth::Error::Rejected(_)
-        | auth::Error::Unavailable { .. } => {
-            failure(Exit::NotLoggedIn, "not logged in to ChatGPT")
-                .help("sign in              godex login            (opens a browser; --device on a server)")
-                .help("or with Codex CLI    codex login")
-                .help("just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)")
-        }
-    }
 }
 
 /// Whose requests are served; nobody's is a refusal to start.

@@ -1,8 +1,9 @@
 //! Where a command speaks and listens: data to one side, advice to the other, answers from a third.
 
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, IsTerminal, Write};
 
 use super::report::{Exit, Failure};
+use crate::config::Surroundings;
 
 /// What standard output is written on.
 #[derive(Debug, Clone, Copy, Default)]
@@ -61,6 +62,38 @@ impl Talk<'_> {
         let mut answer = String::new();
         let answered = self.input.read_line(&mut answer).is_ok();
         answered && matches!(answer.trim(), "y" | "Y" | "yes" | "Yes")
+    }
+}
+
+/// Runs a command on the terminal, or whatever the standard streams of this process are.
+///
+/// # Errors
+///
+/// Those of the command.
+pub(super) fn with_terminal(
+    surroundings: &Surroundings,
+    command: impl FnOnce(&mut Talk<'_>) -> Result<Exit, Failure>,
+) -> Result<Exit, Failure> {
+    let stdout = io::stdout();
+    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    let colour = surroundings.colour(stdout.is_terminal());
+    let mut talk = Talk {
+        out: &mut stdout.lock(),
+        notes: &mut io::stderr(),
+        input: &mut BufReader::new(io::stdin()),
+        attended: io::stdin().is_terminal() && io::stderr().is_terminal(),
+        screen: Screen { width, colour },
+    };
+    command(&mut talk)
+}
+
+/// A span of time as people say it: `45 s`, `12 min`, `3 h`, `9 d`.
+pub(super) fn rough(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
     }
 }
 

@@ -163,7 +163,7 @@ pub(crate) struct ProxyArgs {
     #[arg(default_value = "https://chatgpt.com/backend-api/codex", help_heading = BACKEND)]
     pub(super) base_url: String,
 
-    /// Login written by `codex login` [default: ~/.codex/auth.json]
+    /// Login file; `godex login` writes its own [default: ~/.codex/auth.json]
     #[arg(long, env = "GODEX_PROXY_AUTH_PATH", value_name = "PATH", help_heading = BACKEND)]
     pub(super) auth_path: Option<PathBuf>,
 

@@ -3,12 +3,14 @@
 //! - [`args`] mirrors the command line: what the user wrote, typed, nothing settled.
 //! - [`values`] says how each kind of value is written, and refuses the rest with the remedy.
 //! - [`surroundings`] is the only reader of environment variables besides the flags' own.
+//! - [`login`] finds the login file.
 //! - [`settle`] turns the first three into a [`Config`].
 //!
 //! A flag wins over its environment variable, which wins over the default. An empty variable is
 //! an unset one.
 
 mod args;
+mod login;
 mod settle;
 mod surroundings;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
+pub(crate) use login::{IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
 pub(crate) use settle::Error;
 pub(crate) use surroundings::{Surroundings, variable};
 pub(crate) use values::{BaseUrl, parse_listen};
@@ -62,7 +65,7 @@ pub(crate) struct Config {
     pub(crate) base_url: BaseUrl,
     /// Where an access token is renewed.
     pub(crate) token_url: BaseUrl,
-    /// The login that `codex login` wrote.
+    /// The login: the file named, else that of `godex login`, else that of the Codex CLI.
     pub(crate) auth_path: PathBuf,
     /// Whether a 401 may be answered by renewing the token over the network.
     pub(crate) allow_refresh: bool,

@@ -8,6 +8,7 @@ use godex_core::key::ApiKey;
 use godex_core::policy::quota::{Quota, Window};
 use http::HeaderValue;
 
+use super::login::LoginFiles;
 use super::values::{BaseUrl, UrlFault};
 use super::{Admission, Config, Logging, ProxyArgs, Surroundings};
 
@@ -60,7 +61,7 @@ pub(crate) enum Error {
     NoHome {
         /// The file.
         what: &'static str,
-        /// The flag that names the file.
+        /// The flag or the variable that names the file.
         flag: &'static str,
     },
     /// One name with two meanings.
@@ -82,14 +83,18 @@ impl Error {
                 "name a readable file with --api-key-file, or pipe the key into --api-key -".into()
             }
             Self::TwoKeys => "give one of them".into(),
-            Self::Url { origin, .. } => format!(
-                "write an address like https://chatgpt.com/backend-api/codex (or http://127.0.0.1:PORT), \
-                 or leave {origin} out"
-            ),
+            Self::Url { origin, .. } => {
+                format!(
+                    "write an address like https://HOST (or http://127.0.0.1:PORT), or leave {origin} out"
+                )
+            }
             Self::OpenToTheNetwork { .. } => "listen on loopback, --listen 127.0.0.1:39001, or \
                                               require keys, --allow-any-key=false"
                 .into(),
-            Self::NoHome { flag, .. } => format!("set HOME or CODEX_HOME, or name it with {flag}"),
+            Self::NoHome { flag, .. } if flag.starts_with("--") => {
+                format!("set HOME or CODEX_HOME, or name it with {flag}")
+            }
+            Self::NoHome { flag, .. } => format!("set HOME, or {flag}"),
             Self::AliasTwice { .. } => "keep one of them".into(),
         }
     }
@@ -163,9 +168,10 @@ impl ProxyArgs {
         Quota::new(self.quota_tokens, Window::default())
     }
 
-    /// The login of the Codex CLI.
+    /// The login.
     fn auth_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
-        place(self.auth_path.as_deref(), "auth.json", "--auth-path", surroundings)
+        let files = LoginFiles::find(self.auth_path.as_deref(), surroundings)?;
+        Ok(files.in_use().0.to_owned())
     }
 
     /// Where the managed keys are.
@@ -188,7 +194,7 @@ impl ProxyArgs {
 }
 
 /// The path a flag names, else the file `what` in the folder of the Codex CLI.
-fn place(
+pub(super) fn place(
     named: Option<&Path>,
     what: &'static str,
     flag: &'static str,
@@ -274,7 +280,7 @@ fn aliases(written: Vec<super::values::ModelAlias>) -> Result<BTreeMap<String, S
 
 /// A User-Agent in the style of the Codex CLI: a library's default one is turned away by the
 /// backend's edge. Source: `docs/wire.md`.
-fn default_user_agent() -> HeaderValue {
+pub(super) fn default_user_agent() -> HeaderValue {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let name = concat!("godex/", env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&format!("{name} ({os}; {arch})"))

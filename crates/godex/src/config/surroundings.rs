@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::settle::Error;
+
 /// Variables without a flag, read once. An empty one is unset.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
@@ -18,6 +20,16 @@ pub(crate) struct Surroundings {
     no_color: bool,
     /// `TERM=dumb`.
     dumb_terminal: bool,
+    /// `SSH_CONNECTION`: somebody sits at another machine.
+    remote: bool,
+    /// `XDG_CONFIG_HOME`.
+    config_home: Option<PathBuf>,
+    /// `XDG_STATE_HOME`.
+    state_home: Option<PathBuf>,
+    /// `OPENCLAW_STATE_DIR`, of the client of that name.
+    openclaw: Option<PathBuf>,
+    /// `USER`.
+    user: Option<String>,
 }
 
 /// The value of a variable that is set to something.
@@ -42,6 +54,11 @@ impl Surroundings {
             temporary: variable("TMPDIR").map_or_else(|| "/tmp".into(), PathBuf::from),
             no_color: variable("NO_COLOR").is_some(),
             dumb_terminal: variable("TERM").is_some_and(|term| term == "dumb"),
+            remote: variable("SSH_CONNECTION").is_some(),
+            config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from),
+            state_home: variable("XDG_STATE_HOME").map(PathBuf::from),
+            openclaw: variable("OPENCLAW_STATE_DIR").map(PathBuf::from),
+            user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
         }
     }
 
@@ -55,9 +72,65 @@ impl Surroundings {
         &self.temporary
     }
 
+    /// Whether somebody is logged in here from another machine, so that no browser opened here
+    /// would be seen.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.remote
+    }
+
+    /// Whose session this is.
+    pub(crate) fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
     /// Whether text for a reader may be coloured.
     pub(crate) fn colour(&self, is_terminal: bool) -> bool {
         is_terminal && !self.no_color && !self.dumb_terminal
+    }
+
+    /// A path in the home folder.
+    ///
+    /// # Errors
+    ///
+    /// When there is none.
+    pub(crate) fn in_home(&self, path: &str) -> Result<PathBuf, Error> {
+        let home = self.home.as_ref().map(|home| home.join(path));
+        home.ok_or(Error::NoHome { what: "it", flag: "HOME" })
+    }
+
+    /// A file of the Codex CLI.
+    ///
+    /// # Errors
+    ///
+    /// When there is neither `CODEX_HOME` nor a home folder.
+    pub(crate) fn codex_file(&self, name: &str) -> Result<PathBuf, Error> {
+        let folder = self.codex_folder().map(|folder| folder.join(name));
+        folder.ok_or(Error::NoHome { what: "the Codex CLI's folder", flag: "CODEX_HOME" })
+    }
+
+    /// `XDG_CONFIG_HOME`, else `~/.config`.
+    ///
+    /// # Errors
+    ///
+    /// When there is neither.
+    pub(crate) fn config_home(&self) -> Result<PathBuf, Error> {
+        self.config_home.clone().map_or_else(|| self.in_home(".config"), Ok)
+    }
+
+    /// Where we keep what is neither a secret nor a setting: `godex` in `XDG_STATE_HOME`, else in
+    /// `~/.local/state`.
+    ///
+    /// # Errors
+    ///
+    /// When there is neither.
+    pub(crate) fn state_folder(&self) -> Result<PathBuf, Error> {
+        let home = self.state_home.clone().map_or_else(|| self.in_home(".local/state"), Ok);
+        home.map(|folder| folder.join("godex"))
+    }
+
+    /// Where `OpenClaw` was told to keep its files.
+    pub(crate) fn openclaw_folder(&self) -> Option<&Path> {
+        self.openclaw.as_deref()
     }
 
     /// The folder of the Codex CLI: `$CODEX_HOME`, else `~/.codex`.

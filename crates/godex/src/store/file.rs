@@ -44,6 +44,15 @@ pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     draft.publish(&target)
 }
 
+/// Whether [`replace`] would be let, found out without leaving anything behind.
+///
+/// # Errors
+///
+/// Why it would not.
+pub(crate) fn rehearse(path: &Path) -> io::Result<()> {
+    Draft::create(&follow(path)?, PRIVATE).map(drop)
+}
+
 /// Writes `bytes` over the file at `path` in place, for a file that cannot be replaced because it
 /// is a mount point or its folder is closed to us.
 ///

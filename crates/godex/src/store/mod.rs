@@ -8,3 +8,5 @@ pub(crate) mod keys;
 pub(crate) mod ledger;
 /// The secret that session names are made with.
 pub(crate) mod secret;
+/// Changes of other programs' files that can be taken back.
+pub(crate) mod undo;

@@ -86,7 +86,7 @@ fn same(found: &str, shown: &str) {
 }
 
 /// The words that a shell hands to the `curl` in a script.
-fn words_of_curl(script: &str) -> Vec<String> {
+pub(crate) fn words_of_curl(script: &str) -> Vec<String> {
     let script = format!("curl() {{ printf '%s\\0' \"$@\"; }}\n{script}");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
     assert!(output.status.success(), "{script}");

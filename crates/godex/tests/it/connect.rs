@@ -1,0 +1,141 @@
+//! `godex connect`: written, used and taken back.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::client::Call;
+use crate::program::Home;
+use crate::stage::{Stage, play};
+
+/// Client, its file in the home folder, and what somebody may have in it.
+const FILES: &[(&str, &str, &str)] = &[
+    ("codex", ".codex/config.toml", "# mine\r\nmodel = 'o3'\r\n\r\n[tui]\r\nx = 1"),
+    ("openclaw", ".openclaw/openclaw.json", "{\n  // mine\n  gateway: { port: 1, },\n}"),
+    ("opencode", ".config/opencode/opencode.json", "{\"theme\": \"x\"}"),
+    ("aider", ".aider.conf.yml", "model: o3\n\n# mine"),
+    ("continue", ".continue/config.yaml", "name: me\nmodels:\n  - name: x\n    model: y\n"),
+];
+
+/// Every file below a folder: path, content, permissions.
+fn tree(folder: &Path) -> Vec<(PathBuf, Vec<u8>, u32)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_none_or(|it| it != "lock") {
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                found.push((path.clone(), fs::read(path).unwrap(), mode));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_file_that_was_written_comes_back_byte_for_byte() {
+    for (client, file, before) in FILES {
+        for before in [Some(*before), None] {
+            let home = Home::empty();
+            let path = home.path().join(file);
+            if let Some(before) = before {
+                home.write(file, before);
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+            }
+            let found = tree(home.path());
+            // The second time the model changes, and the key.
+            for model in ["gpt-5.5", "gpt-6-luna"] {
+                let write = ["connect", client, "--write", "--model", model];
+                let ended = home.run(&write, &[]);
+                assert_eq!(ended.code, Some(0), "{client}: {}", ended.stderr);
+                let text = fs::read_to_string(&path).unwrap();
+                assert!(text.contains("http://127.0.0.1:39001/v1") && text.contains(model));
+                assert!(text.contains("gxk_"), "{text}");
+                let mode = fs::metadata(&path).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, 0o600, "there is a key in it");
+                assert!(!(ended.stdout + &ended.stderr).contains("gxk_"));
+            }
+            let keys = home.run(&["proxy", "keys", "list"], &[]).stdout;
+            assert_eq!(keys.matches("active").count(), 1, "{keys}");
+            let ended = home.run(&["connect", client, "--restore"], &[]);
+            assert_eq!(ended.code, Some(0), "{client}: {}", ended.stderr);
+            let mut after = tree(home.path());
+            after.retain(|(path, ..)| !path.ends_with(".codex/proxy-keys.json"));
+            assert_eq!(after, found, "{client}");
+            let keys = home.run(&["proxy", "keys", "list"], &[]).stdout;
+            assert_eq!(keys.matches("active").count(), 0, "{keys}");
+            let again = home.run(&["connect", client, "--restore"], &[]);
+            assert_eq!(again.code, Some(1), "{}", again.stderr);
+        }
+    }
+}
+
+#[test]
+fn what_somebody_changed_since_is_not_lost_by_accident() {
+    let home = Home::empty();
+    let path = home.write(".codex/config.toml", "model = 'o3'\n");
+    assert_eq!(home.run(&["connect", "codex", "--write", "--key=k"], &[]).code, Some(0));
+    let ours = fs::read_to_string(&path).unwrap();
+    fs::write(&path, format!("# later\n{ours}")).unwrap();
+    let refused = home.run(&["connect", "codex", "--restore"], &[]);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stderr.contains("was changed since") && refused.stderr.contains("--force"));
+    assert!(fs::read_to_string(&path).unwrap().starts_with("# later\n"));
+    assert_eq!(home.run(&["connect", "codex", "--restore", "--force"], &[]).code, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "model = 'o3'\n");
+}
+
+#[test]
+fn a_file_that_is_not_understood_is_left_alone_and_no_key_is_made() {
+    for (client, file, _) in FILES {
+        let home = Home::empty();
+        let broken = if file.ends_with("toml") { "model = [" } else { "{ \"a: [\n- x" };
+        let path = home.write(file, broken);
+        let ended = home.run(&["connect", client, "--write"], &[]);
+        assert_eq!(ended.code, Some(78), "{client}: {}", ended.stderr);
+        assert!(ended.stderr.contains("is not changed\n  cause: it is not "), "{}", ended.stderr);
+        assert_eq!(fs::read_to_string(&path).unwrap(), broken);
+        assert!(!home.path().join(".codex/proxy-keys.json").exists());
+    }
+    let ended = Home::empty().run(&["connect", "cursor", "--write"], &[]);
+    assert_eq!(ended.code, Some(2));
+    assert!(ended.stderr.contains("cursor has no file"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_printed_recipe_is_all_that_is_on_standard_output() {
+    let home = Home::empty();
+    let ended = home.run(&["connect", "python", "--key", "gxk_x", "--listen=:5"], &[]);
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.stdout.starts_with("from openai import OpenAI\n"), "{}", ended.stdout);
+    assert!(ended.stdout.contains("base_url=\"http://127.0.0.1:5/v1\", api_key=\"gxk_x\""));
+    assert!(ended.stdout.contains("model=\"gpt-5.2-codex\""));
+    let ended = home.run(&["connect", "cursor"], &[]);
+    assert!(ended.stderr.contains("through a tunnel"), "{}", ended.stderr);
+    let ended = home.run(&["connect", "nothing"], &[]);
+    assert_eq!(ended.code, Some(2));
+    assert!(tree(home.path()).is_empty());
+}
+
+#[test]
+fn a_key_made_for_a_client_opens_the_running_proxy_and_the_model_is_one_it_serves() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        // The proxy must know the account's models before it can tell them.
+        stage.proxy.responses(&crate::stage::question("hi")).await.fine();
+        let listen = stage.proxy.address.clone();
+        let connect = ["connect", "curl", "--key-label=curl", "--listen", &listen];
+        let ended = stage.home.run(&connect, &[]);
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        let words = crate::readme::words_of_curl(&ended.stdout);
+        let auth = words.iter().find(|it| it.starts_with("Authorization: ")).unwrap();
+        let key = auth.strip_prefix("Authorization: Bearer ").unwrap();
+        let body: serde_json::Value = serde_json::from_str(words.last().unwrap()).unwrap();
+        assert_ne!(body["model"], "gpt-5.2-codex");
+        stage.proxy.send(Call::responses(&body).key(key)).await.fine();
+    });
+}
