@@ -3,7 +3,7 @@
 
 mod ask;
 mod edit;
-mod recipes;
+pub(super) mod recipes;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -19,6 +19,15 @@ use super::talk::Talk;
 use super::{keys, settings};
 use crate::config::{KeysPath, Surroundings, parse_listen};
 use crate::store::undo::{self, Note, Standing};
+
+/// The clients that have a file of their own, by name.
+pub(super) const WITH_FILES: [(&str, Client); 5] = [
+    ("codex", Client::Codex),
+    ("openclaw", Client::Openclaw),
+    ("opencode", Client::Opencode),
+    ("aider", Client::Aider),
+    ("continue", Client::Continue),
+];
 
 /// `godex connect`.
 #[derive(Debug, clap::Args)]
@@ -165,7 +174,7 @@ fn fallback(client: Client, served: Option<&[String]>) -> String {
 }
 
 /// Where a client on this machine finds a proxy that listens there.
-fn address(listen: SocketAddr) -> String {
+pub(super) fn address(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -7,6 +7,7 @@
 //!   subcommands.
 //! - `keys` and `usage`: `godex proxy keys` and `godex proxy usage`.
 //! - `connect`: what a client needs to know, printed or written into its own file.
+//! - `doctor`: looks at everything that serving needs.
 //! - `login` and `logout`: who the proxy is to the backend.
 //! - `settings`: what is said about settings and logins that cannot be used.
 //! - `talk` and `table`: where their text goes, and what a list looks like.
@@ -14,6 +15,7 @@
 
 mod command_line;
 mod connect;
+mod doctor;
 mod keys;
 mod listener;
 mod login;
@@ -56,6 +58,8 @@ enum Command {
     Mock(mock::Args),
     /// Connect a client to the proxy
     Connect(Box<connect::Args>),
+    /// Look for what is wrong, and name the remedy
+    Doctor(Box<doctor::Args>),
     /// Sign in to ChatGPT
     Login(Box<login::Args>),
     /// Remove the login from this machine
@@ -89,6 +93,9 @@ fn run(surroundings: &Surroundings) -> Result<Exit, Failure> {
         Command::Mock(args) => mock::run(&args),
         Command::Connect(args) => {
             with_terminal(surroundings, |talk| connect::run(*args, surroundings, talk))
+        }
+        Command::Doctor(args) => {
+            with_terminal(surroundings, |talk| doctor::run(*args, &matches, surroundings, talk))
         }
         Command::Login(args) => {
             with_terminal(surroundings, |talk| login::run(*args, surroundings, talk))

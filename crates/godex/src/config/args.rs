@@ -268,6 +268,11 @@ impl ProxyArgs {
         self.mock
     }
 
+    /// Whether the login may be renewed over the network.
+    pub(crate) fn allow_refresh(&self) -> bool {
+        self.allow_refresh
+    }
+
     /// A flag on the command line that only serving understands, if there is one.
     pub(crate) fn serving_flag(matches: &ArgMatches) -> Option<String> {
         let written = |id: &&clap::Id| {

@@ -28,8 +28,24 @@ pub(crate) struct Surroundings {
     state_home: Option<PathBuf>,
     /// `OPENCLAW_STATE_DIR`, of the client of that name.
     openclaw: Option<PathBuf>,
+    /// The variables that name a proxy, and the host they name.
+    proxies: Vec<(&'static str, String)>,
     /// `USER`.
     user: Option<String>,
+}
+
+/// The variables that name a proxy on the way to the backend.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The host and the port of a proxy's address.
+fn host(address: &str) -> String {
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let address = address.rsplit_once('@').map_or(address, |(_, rest)| rest);
+    let authority = address.split('/').next().unwrap_or_default();
+    match authority.parse::<http::uri::Authority>() {
+        Ok(authority) => authority.to_string(),
+        Err(_) => "?".to_owned(),
+    }
 }
 
 /// The value of a variable that is set to something.
@@ -58,6 +74,10 @@ impl Surroundings {
             config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from),
             state_home: variable("XDG_STATE_HOME").map(PathBuf::from),
             openclaw: variable("OPENCLAW_STATE_DIR").map(PathBuf::from),
+            proxies: PROXIES
+                .into_iter()
+                .filter_map(|name| Some((name, host(&variable(name)?.to_string_lossy()))))
+                .collect(),
             user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
         }
     }
@@ -126,6 +146,12 @@ impl Surroundings {
     pub(crate) fn state_folder(&self) -> Result<PathBuf, Error> {
         let home = self.state_home.clone().map_or_else(|| self.in_home(".local/state"), Ok);
         home.map(|folder| folder.join("godex"))
+    }
+
+    /// The variables that name a proxy, each with its host alone: a password may stand beside it.
+    /// What is no address is a question mark.
+    pub(crate) fn proxies(&self) -> &[(&'static str, String)] {
+        &self.proxies
     }
 
     /// Where `OpenClaw` was told to keep its files.

@@ -14,6 +14,7 @@ mod chat;
 mod cli;
 mod client;
 mod connect;
+mod doctor;
 mod encodings;
 mod errors;
 mod faults;

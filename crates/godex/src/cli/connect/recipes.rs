@@ -27,7 +27,7 @@ impl Target {
 
 /// The clients with a recipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Client {
+pub(in crate::cli) enum Client {
     /// Codex CLI
     Codex,
     /// OpenClaw
@@ -64,7 +64,7 @@ impl Client {
     /// # Errors
     ///
     /// When there is no home folder to look in.
-    pub(super) fn file(
+    pub(in crate::cli) fn file(
         self,
         surroundings: &Surroundings,
     ) -> Result<Option<PathBuf>, config::Error> {

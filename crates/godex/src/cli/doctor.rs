@@ -1,0 +1,151 @@
+//! `godex doctor`: looks at everything that serving needs, changes nothing, and names the remedy
+//! of what is wrong.
+
+mod check;
+mod clients;
+mod files;
+mod network;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+
+use clap::ArgMatches;
+use serde_json::json;
+
+use self::check::{Category, Check, Checks, Status};
+use super::report::{Exit, Failure};
+use super::talk::{Screen, Talk, pretty};
+use crate::clock;
+use crate::config::{ProxyArgs, Surroundings};
+
+/// `godex doctor`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = NOTES)]
+pub(super) struct Args {
+    #[command(flatten)]
+    flags: ProxyArgs,
+
+    /// As JSON, without what is private: for issues
+    #[arg(long)]
+    json: bool,
+
+    /// Leave the network alone
+    #[arg(long)]
+    offline: bool,
+}
+
+const NOTES: &str = "\
+It takes the flags and variables of godex proxy, and looks at what that would use.
+Exit code 1 when something is wrong that keeps the proxy from serving.";
+
+/// Looks at everything.
+///
+/// # Errors
+///
+/// When the output cannot be written.
+pub(super) fn run(
+    args: Args,
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+    talk: &mut Talk<'_>,
+) -> Result<Exit, Failure> {
+    let Args { mut flags, json, offline } = args;
+    flags.prefer_command_line(matches.subcommand_matches("doctor").unwrap_or(matches));
+    let allow_refresh = flags.allow_refresh();
+    let mut checks = Checks::new(surroundings);
+    // A key that would come through standard input is not waited for.
+    match flags.resolve(surroundings, &mut b"from-standard-input".as_slice()) {
+        Ok(config) => {
+            checks.ok("settings", Category::Server, "flags and variables are in order");
+            files::login(&config.auth_path, allow_refresh, &mut checks);
+            files::keys(&config, &mut checks);
+            files::usage(&config.stats_path, &mut checks);
+            network::check(&config, surroundings, offline, &mut checks);
+            server::check(config.listen, &mut checks);
+            clients::check(config.listen, surroundings, &mut checks);
+        }
+        Err(error) => {
+            checks.fail("settings", Category::Server, error.to_string(), error.help());
+        }
+    }
+    let checks = checks.done();
+    let failed = checks.iter().any(|it| it.status == Status::Fail);
+    talk.say(&if json { document(&checks) } else { text(&checks, &talk.screen) })?;
+    Ok(if failed { Exit::Failure } else { Exit::Success })
+}
+
+fn platform() -> String {
+    format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+fn count(checks: &[Check], status: Status) -> usize {
+    checks.iter().filter(|it| it.status == status).count()
+}
+
+fn document(checks: &[Check]) -> String {
+    let worst = if count(checks, Status::Fail) > 0 {
+        Status::Fail
+    } else if count(checks, Status::Warn) > 0 {
+        Status::Warn
+    } else {
+        Status::Ok
+    };
+    let rows: Vec<_> = checks
+        .iter()
+        .map(|it| {
+            json!({
+                "id": it.id,
+                "category": it.category.name(),
+                "status": it.status.name(),
+                "summary": it.summary,
+                "remedy": it.remedy,
+                "duration_ms": u64::try_from(it.duration.as_millis()).unwrap_or(u64::MAX),
+            })
+        })
+        .collect();
+    pretty(&json!({
+        "schema_version": 1,
+        "generated_at": format!("{:.0}", clock::timestamp()),
+        "version": env!("CARGO_PKG_VERSION"),
+        "platform": platform(),
+        "overall_status": worst.name(),
+        "checks": rows,
+    }))
+}
+
+fn text(checks: &[Check], screen: &Screen) -> String {
+    let paint = |status: Status| {
+        let (mark, code) = status.mark();
+        if screen.colour { format!("\u{1b}[{code}m{mark}\u{1b}[0m") } else { mark.to_owned() }
+    };
+    let mut out = format!("godex doctor {} · {}\n", env!("CARGO_PKG_VERSION"), platform());
+    let wrong: Vec<_> =
+        checks.iter().filter(|it| matches!(it.status, Status::Warn | Status::Fail)).collect();
+    if !wrong.is_empty() {
+        out.push_str("\nNotes\n");
+    }
+    for status in [Status::Fail, Status::Warn] {
+        for it in wrong.iter().filter(|it| it.status == status) {
+            let _ = writeln!(out, "  {} {:<10}  {}", paint(status), it.id, it.summary);
+            for line in it.remedy.iter().flat_map(|it| it.lines()) {
+                let _ = writeln!(out, "    {:<10}  → {line}", "");
+            }
+        }
+    }
+    for category in Category::ALL {
+        let _ = writeln!(out, "\n{}", category.title());
+        for it in checks.iter().filter(|it| it.category == category) {
+            let _ = writeln!(out, "  {} {:<10}  {}", paint(it.status), it.id, it.summary);
+        }
+    }
+    let _ = writeln!(
+        out,
+        "\n{} ok · {} warn · {} fail",
+        count(checks, Status::Ok),
+        count(checks, Status::Warn),
+        count(checks, Status::Fail)
+    );
+    out
+}

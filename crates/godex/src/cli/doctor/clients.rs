@@ -1,0 +1,41 @@
+//! Which clients on this machine use the proxy.
+
+use std::fs;
+use std::net::SocketAddr;
+
+use super::check::{Category, Checks};
+use crate::cli::connect::{self, WITH_FILES};
+use crate::config::Surroundings;
+
+/// What each client's own file says.
+pub(super) fn check(listen: SocketAddr, surroundings: &Surroundings, checks: &mut Checks) {
+    const HERE: Category = Category::Clients;
+    let url = connect::address(listen);
+    for (name, client) in WITH_FILES {
+        let Ok(Some(path)) = client.file(surroundings) else { continue };
+        let shown = checks.shown(&path);
+        match fs::read_to_string(&path) {
+            Ok(text) if text.contains(&url) => {
+                checks.ok(name, HERE, format!("uses the proxy, {shown}"));
+            }
+            Ok(text) if text.contains("godex") => {
+                checks.warn(
+                    name,
+                    HERE,
+                    format!("looks for the proxy elsewhere than {url}, {shown}"),
+                    format!("godex connect {name} --write"),
+                );
+            }
+            Ok(_) => checks.skip(name, HERE, "is there and does not use the proxy"),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                checks.skip(name, HERE, "not found");
+            }
+            Err(error) => checks.warn(
+                name,
+                HERE,
+                format!("{shown} cannot be read: {error}"),
+                format!("godex connect {name}"),
+            ),
+        }
+    }
+}
