@@ -245,17 +245,13 @@ impl Backend {
             entry.refuse(&refusal);
             return refusal;
         }
-        match serde_json::from_slice::<Value>(body) {
-            Ok(body) => {
-                entry.body(Body::Json(Arc::new(body.clone())));
-                judged(answer(&self.sign_ins, &body), entry)
-            }
-            Err(_) => {
-                let refusal = Refusal::detail("Invalid JSON");
-                entry.refuse(&refusal);
-                refusal
-            }
-        }
+        let Ok(body) = serde_json::from_slice::<Value>(body) else {
+            let refusal = Refusal::detail("Invalid JSON");
+            entry.refuse(&refusal);
+            return refusal;
+        };
+        entry.body(Body::Json(Arc::new(body.clone())));
+        judged(answer(&self.sign_ins, &body), entry)
     }
 
     /// What a browser sees of the issuer.
