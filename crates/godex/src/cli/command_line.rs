@@ -5,11 +5,12 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{ArgMatches, CommandFactory, FromArgMatches};
+use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum as _};
 
 use super::Godex;
 use super::report::{Exit, Failure, say};
-use crate::config::{ignore_empty_variables, variable};
+use super::topics;
+use crate::config::{Colour, ignore_empty_variables, variable};
 
 /// What the user asked for, and how each value came about; `None` when help or the version was
 /// wanted and has been printed.
@@ -43,12 +44,23 @@ pub(super) fn parse(
 }
 
 /// The command as it is shown: no value of the environment stands in its help.
-fn command() -> clap::Command {
-    let mut codes = String::from("Exit codes:\n");
-    for exit in Exit::ALL {
-        let _ = writeln!(codes, "  {:<3} {}", exit as u8, exit.meaning());
-    }
-    hide_values(Godex::command().after_help(codes.trim_end().to_owned()))
+pub(super) fn command() -> clap::Command {
+    hide_values(Godex::command().after_help(topics::exit_codes().trim_end().to_owned()))
+        .mut_subcommand("doctor", |doctor| {
+            // The settings of the proxy: they are in its help, and work here.
+            doctor
+                .mut_args(|arg| if arg.get_help_heading().is_some() { arg.hide(true) } else { arg })
+        })
+}
+
+/// What `--color` says, wherever it stands: refusals are coloured before it is parsed.
+pub(super) fn colour(arguments: &[OsString]) -> Colour {
+    let words: Vec<_> = arguments.iter().filter_map(|it| it.to_str()).collect();
+    let given = words.iter().enumerate().find_map(|(at, word)| match *word {
+        "--color" => words.get(at + 1).copied(),
+        word => word.strip_prefix("--color="),
+    });
+    given.and_then(|it| Colour::from_str(it, true).ok()).unwrap_or_default()
 }
 
 fn hide_values(command: clap::Command) -> clap::Command {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Subcommand};
+use sd_notify::NotifyState;
 
 use self::simulated::{Folder, Simulated};
 use super::listener::bind;
@@ -21,7 +22,7 @@ use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
 use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
-use crate::logging;
+use crate::logging::{self, Tail};
 use crate::serve::{self, Parts};
 use crate::store::keys::{Keys, Others};
 use crate::tasks::Tasks;
@@ -43,14 +44,8 @@ enum Action {
     Usage(usage::Args),
 }
 
-/// Variables that have no flag.
-const VARIABLES: &str = "\
-Other variables:
-  CODEX_HOME                        Folder to use instead of ~/.codex
-  CODEX_REFRESH_TOKEN_URL_OVERRIDE  Where --allow-refresh renews the token
-  HTTPS_PROXY, ALL_PROXY, NO_PROXY  Proxy on the way to the backend
-  SSL_CERT_FILE, SSL_CERT_DIR       Certificates to trust
-  NO_COLOR                          Plain text on a terminal, too";
+/// Where the variables without a flag are.
+const VARIABLES: &str = "Variables that have no flag: godex help environment";
 
 /// How long a second signal leaves to what is still running.
 const LAST_MOMENTS: Duration = Duration::from_millis(500);
@@ -80,9 +75,9 @@ pub(super) fn run(
     let config = flags
         .resolve(surroundings, &mut io::stdin().lock())
         .map_err(|error| settings::refused(&error))?;
-    logging::start(config.logging, surroundings);
+    let tail = logging::start(config.logging, surroundings);
     let runtime = runtime(config.workers)?;
-    let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings));
+    let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings, tail));
     runtime.shutdown_timeout(LAST_MOMENTS);
     outcome.map(|()| Exit::Success)
 }
@@ -128,29 +123,34 @@ async fn start(
     mut config: Config,
     folder: Option<&Folder>,
     surroundings: &Surroundings,
+    tail: Tail,
 ) -> Result<(), Failure> {
     let simulated = match folder {
         Some(folder) => Some(Simulated::start(&mut config, folder).await?),
         None => None,
     };
     let tasks = Tasks::default();
-    let parts = open(&config, &tasks)?;
+    let parts = open(&config, &tasks, tail)?;
     let listener = bind(config.listen)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
+    let socket = serve::open_socket(&config, address.port());
     announce(&config, &parts.login.status(), simulated.as_ref(), address, surroundings);
+    // Without a service manager there is nobody to tell.
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
 
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let shutdown = async {
         // Whether it is sent or dropped, it means: stop.
         let _ = stopped.await;
     };
-    let serving = serve(config, parts, listener, shutdown);
+    let serving = serve(config, parts, socket, listener, shutdown);
     tokio::pin!(serving);
     tokio::select! {
         outcome = &mut serving => return outcome,
         () = signals.next() => {}
     }
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!("stopping: running requests may finish; a second signal ends them");
     let _ = stop.send(());
     tokio::select! {
@@ -162,7 +162,7 @@ async fn start(
 }
 
 /// Opens what serving needs.
-fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
+fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
     let http = if config.mock {
         connect::direct_client(config.connect_timeout)
     } else {
@@ -178,7 +178,7 @@ fn open(config: &Config, tasks: &Tasks) -> Result<Parts, Failure> {
     let login = Login::open(settings, http.clone(), tasks.clone())
         .map_err(|error| settings::no_login(&error))?;
     let keys = open_keys(config)?;
-    Ok(Parts { http, login, keys, tasks: tasks.clone() })
+    Ok(Parts { http, login, keys, tasks: tasks.clone(), tail })
 }
 
 /// Whose requests are served; nobody's is a refusal to start.
@@ -235,10 +235,11 @@ fn announce(
 async fn serve(
     config: Config,
     parts: Parts,
+    socket: Option<serve::Socket>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), Failure> {
-    serve::run(config, parts, listener, shutdown)
+    serve::run(config, parts, socket, listener, shutdown)
         .await
         .map_err(|error| Failure::new(Exit::Failure, "cannot serve").cause(error.to_string()))
 }

@@ -43,9 +43,18 @@ impl Talk<'_> {
     ///
     /// When it cannot be written for another reason, like a full disk.
     pub(super) fn say(&mut self, text: &str) -> Result<Exit, Failure> {
+        self.show(text).map(|_| Exit::Success)
+    }
+
+    /// Writes a part of what was asked for, at once. Whether anybody still reads.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written for another reason than a reader that went away.
+    pub(super) fn show(&mut self, text: &str) -> Result<bool, Failure> {
         match self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()) {
-            Ok(()) => Ok(Exit::Success),
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Success),
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Failure::new(Exit::Failure, "cannot write to standard output")
                 .cause(error.to_string())),
         }

@@ -30,7 +30,7 @@ use http::HeaderValue;
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
 pub(crate) use login::{IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
 pub(crate) use settle::Error;
-pub(crate) use surroundings::{Surroundings, variable};
+pub(crate) use surroundings::{Colour, SIMULATED, Surroundings, VARIABLES, socket_name, variable};
 pub(crate) use values::{BaseUrl, parse_listen};
 
 /// Everything `godex proxy` has decided before it opens its listener.
@@ -99,6 +99,9 @@ pub(crate) struct Config {
     pub(crate) drain_timeout: Duration,
     /// Threads that serve requests.
     pub(crate) workers: usize,
+
+    /// Where the admin socket is; `None` without a place for it.
+    pub(crate) socket_folder: Option<PathBuf>,
 
     /// What is logged and how.
     pub(crate) logging: Logging,

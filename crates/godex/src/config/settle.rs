@@ -155,6 +155,7 @@ impl ProxyArgs {
             max_body: self.max_body.0,
             drain_timeout: self.drain_timeout,
             workers: self.workers,
+            socket_folder: surroundings.socket_folder(),
             logging: Logging {
                 level: self.log_level,
                 format: self.log_format,

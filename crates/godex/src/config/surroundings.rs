@@ -30,9 +30,55 @@ pub(crate) struct Surroundings {
     openclaw: Option<PathBuf>,
     /// The variables that name a proxy, and the host they name.
     proxies: Vec<(&'static str, String)>,
+    /// The folder of a run that leaves nothing behind.
+    own_folder: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`.
+    runtime: Option<PathBuf>,
+    /// `--color`.
+    choice: Colour,
+    /// `CLICOLOR_FORCE`.
+    forced: bool,
     /// `USER`.
     user: Option<String>,
 }
+
+/// What the temporary folders of simulators are called first.
+pub(crate) const SIMULATED: &str = "godex-mock-";
+
+/// The name of the admin socket of the proxy on this port.
+pub(crate) fn socket_name(port: u16) -> String {
+    format!("{port}.sock")
+}
+
+/// Whether text is coloured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Colour {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Everywhere.
+    Always,
+    /// Nowhere.
+    Never,
+}
+
+/// Variables that have no flag, and what each does.
+pub(crate) const VARIABLES: &[(&str, &str)] = &[
+    ("CODEX_HOME", "Folder to use instead of ~/.codex"),
+    ("CODEX_REFRESH_TOKEN_URL_OVERRIDE", "Where --allow-refresh renews the token"),
+    ("HTTPS_PROXY, ALL_PROXY, NO_PROXY", "Proxy on the way to the backend"),
+    ("SSL_CERT_FILE, SSL_CERT_DIR", "Certificates to trust"),
+    ("NO_COLOR", "Plain text on a terminal, too"),
+    ("CLICOLOR_FORCE", "Colours without a terminal, too"),
+    ("XDG_CONFIG_HOME", "Folder to use instead of ~/.config"),
+    ("XDG_STATE_HOME", "Folder to use instead of ~/.local/state"),
+    ("XDG_RUNTIME_DIR", "Where the admin socket of a running proxy is, in godex/"),
+    ("OPENCLAW_STATE_DIR", "Where godex connect openclaw finds its file"),
+    ("BROWSER", "What godex login opens pages with"),
+    ("SSH_CONNECTION", "When set, godex login shows the address instead of opening it"),
+    ("TMPDIR", "Where the files of --mock are while it runs"),
+    ("NOTIFY_SOCKET", "Where systemd is told that the proxy is ready"),
+];
 
 /// The variables that name a proxy on the way to the backend.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
@@ -78,13 +124,23 @@ impl Surroundings {
                 .into_iter()
                 .filter_map(|name| Some((name, host(&variable(name)?.to_string_lossy()))))
                 .collect(),
+            own_folder: None,
+            runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
+            choice: Colour::default(),
+            forced: variable("CLICOLOR_FORCE").is_some_and(|it| it != "0"),
             user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
         }
     }
 
     /// The same surroundings with another folder of the Codex CLI.
     pub(crate) fn with_codex_folder(&self, folder: &Path) -> Self {
-        Self { codex_home: Some(folder.to_owned()), ..self.clone() }
+        let folder = Some(folder.to_owned());
+        Self { codex_home: folder.clone(), own_folder: folder, ..self.clone() }
+    }
+
+    /// The same surroundings, with what the user says about colours.
+    pub(crate) fn with_colour(self, choice: Colour) -> Self {
+        Self { choice, ..self }
     }
 
     /// Where files of this run alone may be.
@@ -105,7 +161,12 @@ impl Surroundings {
 
     /// Whether text for a reader may be coloured.
     pub(crate) fn colour(&self, is_terminal: bool) -> bool {
-        is_terminal && !self.no_color && !self.dumb_terminal
+        match self.choice {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto if self.no_color => false,
+            Colour::Auto => self.forced || (is_terminal && !self.dumb_terminal),
+        }
     }
 
     /// A path in the home folder.
@@ -152,6 +213,29 @@ impl Surroundings {
     /// What is no address is a question mark.
     pub(crate) fn proxies(&self) -> &[(&'static str, String)] {
         &self.proxies
+    }
+
+    /// Where a proxy opens its admin socket.
+    pub(super) fn socket_folder(&self) -> Option<PathBuf> {
+        let own = self.own_folder.clone();
+        own.or_else(|| Some(self.runtime.as_ref()?.join("godex")))
+            .or_else(|| Some(self.state_folder().ok()?.join("run")))
+    }
+
+    /// The admin sockets of all proxies of this user, whether or not anybody answers there.
+    pub(crate) fn sockets(&self) -> Vec<PathBuf> {
+        let entries = |folder: PathBuf| {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            entries.map(|it| it.path()).collect::<Vec<_>>()
+        };
+        let ours = |path: &PathBuf| {
+            path.file_name().is_some_and(|it| it.to_string_lossy().starts_with(SIMULATED))
+        };
+        let simulated = entries(self.temporary.clone()).into_iter().filter(ours);
+        let mut found: Vec<_> = simulated.chain(self.socket_folder()).flat_map(entries).collect();
+        found.retain(|path| path.extension().is_some_and(|it| it == "sock"));
+        found.sort();
+        found
     }
 
     /// Where `OpenClaw` was told to keep its files.

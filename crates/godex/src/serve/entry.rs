@@ -62,6 +62,7 @@ impl Entry {
         request_id: String,
         path: &'static str,
     ) -> Self {
+        app.board.begin();
         Self {
             app,
             key,
@@ -148,7 +149,8 @@ impl Entry {
             estimated,
         };
         self.app.ledger.record(&line);
-        if self.app.log_requests {
+        self.app.board.end(&line);
+        if self.app.logs_requests() {
             log(&line);
         }
     }

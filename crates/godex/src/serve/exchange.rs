@@ -273,6 +273,7 @@ impl Exchange {
                 dropped.extend(more);
                 stood_in = other.or(stood_in);
                 let from_backend = std::mem::take(&mut opened.headers);
+                app.board.plan(&from_backend);
                 let idle = app.idle;
                 entry.accept();
                 let mut watch = Watch::new(app, entry, key_id, session, turn);

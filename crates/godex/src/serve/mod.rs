@@ -1,8 +1,10 @@
 //! The server: connections in, answers out. A request walks `router` → `admit` → `body` →
 //! `exchange` → `relay` or `collect`; the rules it meets on the way live in `godex-core`.
 
+mod admin;
 mod admit;
 mod answer;
+mod board;
 mod body;
 mod browser;
 mod chat;
@@ -35,13 +37,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Login;
-use crate::config::Config;
+use crate::config::{Config, socket_name};
 use crate::limits::Now;
+use crate::logging::Tail;
 use crate::store::keys::Keys;
 use crate::store::ledger::{Ledger, Rotation};
 use crate::store::secret;
 use crate::tasks::Tasks;
 use crate::upstream::connect::HttpClient;
+pub(crate) use admin::Socket;
 use state::App;
 
 /// A usage log whose unread part takes a moment, in bytes.
@@ -60,6 +64,8 @@ pub(crate) struct Parts {
     pub(crate) keys: Arc<Keys>,
     /// Background work.
     pub(crate) tasks: Tasks,
+    /// What was logged lately.
+    pub(crate) tail: Tail,
 }
 
 /// Serves until `shutdown` resolves and the running answers have ended, or have been cut off
@@ -71,10 +77,17 @@ pub(crate) struct Parts {
 pub(crate) async fn run(
     config: Config,
     parts: Parts,
+    socket: Option<Socket>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Parts { http, login, keys, tasks } = parts;
+    let Parts { http, login, keys, tasks, tail } = parts;
+    let listen = listener.local_addr()?;
+    let about = admin::About {
+        listen: listen.to_string(),
+        backend: config.base_url.to_string(),
+        mock: config.mock,
+    };
     let rotation =
         Rotation { max_bytes: config.stats_max_bytes, max_backups: config.stats_max_backups };
     let ledger = Ledger::open(&config.stats_path, rotation)?;
@@ -82,8 +95,17 @@ pub(crate) async fn run(
     let stop = CancellationToken::new();
     let ledger_stop = CancellationToken::new();
     let drain = config.drain_timeout;
-    let app = App::new(config, http, login, keys, Arc::clone(&ledger), secret, tasks.clone())
-        .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
+    let app = App::new(
+        config,
+        http,
+        login,
+        keys,
+        Arc::clone(&ledger),
+        secret,
+        tasks.clone(),
+        tail.clone(),
+    )
+    .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
     if app.any_quota() {
         restore(&app)?;
     } else {
@@ -98,6 +120,10 @@ pub(crate) async fn run(
     tasks.spawn(Arc::clone(&app.keys).watch(stop.clone(), forget));
     let keeping = tasks.spawn(Arc::clone(&ledger).run(ledger_stop.clone()));
 
+    if let Some(socket) = socket {
+        let serving = socket.serve(Arc::clone(&app), about, tail, tasks.clone(), stop.clone());
+        tasks.spawn(serving);
+    }
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
     connections::serve(&app, &tasks, listener, shutdown, drain).await;
@@ -110,6 +136,20 @@ pub(crate) async fn run(
         tracing::warn!("background work has not ended in time: it is cut off");
     }
     Ok(())
+}
+
+/// Opens the admin socket of the proxy on `port`. Nobody is refused an answer because there is
+/// none.
+pub(crate) fn open_socket(config: &Config, port: u16) -> Option<Socket> {
+    let path = config.socket_folder.as_ref()?.join(socket_name(port));
+    Socket::open(&path)
+        .inspect_err(|error| {
+            tracing::warn!(
+                "cannot open `{}` ({error}): godex status, logs and top will not find this proxy",
+                path.display()
+            );
+        })
+        .ok()
 }
 
 /// Adds what the usage log knows of the past to what keys have spent. Blocks the thread.

@@ -113,7 +113,7 @@ pub(super) async fn answer(
     let started = clock::monotonic();
     let id = request_id();
     let logged =
-        app.log_requests.then(|| (request.method().clone(), request.uri().path().to_owned()));
+        app.logs_requests().then(|| (request.method().clone(), request.uri().path().to_owned()));
     let page = app.browser.page(request.headers());
     // On the heap, so that connections that wait for a request do not hold the room for one.
     let outcome = Box::pin(caught(route(app, peer, request, &page, &id))).await;

@@ -14,10 +14,12 @@ use godex_core::turns::{self, Turns};
 
 use tokio_util::sync::CancellationToken;
 
+use super::board::Board;
 use super::browser::Browser;
 use crate::auth::Login;
 use crate::config::{self, Config};
 use crate::limits::{Admission, Defaults};
+use crate::logging::Tail;
 use crate::store::keys::Keys;
 use crate::store::ledger::Ledger;
 use crate::tasks::Tasks;
@@ -64,7 +66,10 @@ pub(super) struct App {
     /// The largest request body in bytes.
     pub(super) max_body: usize,
     /// Whether every request gets a log line.
-    pub(super) log_requests: bool,
+    log_requests: bool,
+    tail: Tail,
+    /// What goes on, for the admin socket.
+    pub(super) board: Board,
     memory: Mutex<Memory>,
     turns: Mutex<Turns>,
     unknown: Mutex<BTreeSet<String>>,
@@ -77,6 +82,7 @@ pub(super) struct App {
 
 impl App {
     /// `None` when the backend's address cannot be used.
+    #[expect(clippy::too_many_arguments, reason = "each is opened before, by another room")]
     pub(super) fn new(
         config: Config,
         http: HttpClient,
@@ -85,6 +91,7 @@ impl App {
         ledger: Arc<Ledger>,
         secret: [u8; 32],
         tasks: Tasks,
+        tail: Tail,
     ) -> Option<Arc<Self>> {
         let backend = Arc::new(Backend::new(&config, http, login.clone())?);
         let defaults = Defaults { rate: config.rate, burst: config.burst, quota: config.quota };
@@ -114,6 +121,8 @@ impl App {
             idle,
             max_body: config.max_body,
             log_requests: config.logging.requests,
+            tail,
+            board: Board::new(),
             memory: Mutex::new(Memory::new(session::Limits::with_ttl(config.cache_ttl))),
             turns: Mutex::new(Turns::new(turns::Limits::with_ttl(config.cache_ttl))),
             unknown: Mutex::default(),
@@ -133,6 +142,11 @@ impl App {
     /// What requests may name of earlier ones. Never held across an await.
     pub(super) fn turns(&self) -> MutexGuard<'_, Turns> {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a request gets a log line: always, or because somebody reads along.
+    pub(super) fn logs_requests(&self) -> bool {
+        self.log_requests || self.tail.is_followed()
     }
 
     /// Says once that the backend has an event which nobody here knows.

@@ -36,6 +36,7 @@ mod records;
 mod refresh;
 mod refused;
 mod responses;
+mod running;
 mod sessions;
 mod stage;
 mod stop;

@@ -11,7 +11,7 @@ use godex_mock::{Mock, Options, TokenPolicy};
 
 use crate::cli::report::{Exit, Failure};
 use crate::clock;
-use crate::config::{Admission, Config, Surroundings};
+use crate::config::{Admission, Config, SIMULATED, Surroundings};
 use crate::store::file;
 
 /// How long the simulator's login lives: no run is longer.
@@ -38,7 +38,7 @@ impl Folder {
     ///
     /// When the folder for temporary files is closed to us.
     pub(super) fn create(surroundings: &Surroundings) -> Result<Self, Failure> {
-        let path = surroundings.temporary().join(format!("godex-mock-{}", random()?));
+        let path = surroundings.temporary().join(format!("{SIMULATED}{}", random()?));
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path }),
             Err(error) => {

@@ -1,0 +1,200 @@
+//! What is going on and what went on lately, for whoever asks over the admin socket.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use godex_core::usage::Line;
+use http::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use crate::clock;
+
+/// How many requests are remembered, and how many of those that failed.
+const LATELY: usize = 32;
+const FAILED: usize = 10;
+/// What a client that left has for a status: it is no failure of ours.
+const CLIENT_GONE: u16 = 499;
+
+/// Counters and a short memory. Nothing of a request's content is in it.
+pub(super) struct Board {
+    started: Timestamp,
+    running: AtomicUsize,
+    served: AtomicU64,
+    failed: AtomicU64,
+    memory: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    lately: VecDeque<Seen>,
+    failed: VecDeque<Seen>,
+    windows: Vec<Window>,
+}
+
+/// One request that has ended.
+#[derive(Clone)]
+struct Seen {
+    at: Timestamp,
+    request_id: String,
+    key_id: String,
+    label: String,
+    path: String,
+    model: String,
+    status: u16,
+    tokens: u64,
+    duration_ms: u64,
+    ttft_ms: Option<u64>,
+}
+
+/// One window of the plan. Source: `docs/wire.md#limits`.
+#[derive(Clone, PartialEq)]
+struct Window {
+    used_percent: f64,
+    minutes: u64,
+    resets_at: Option<Timestamp>,
+}
+
+impl Board {
+    /// Nothing has happened yet.
+    pub(super) fn new() -> Self {
+        Self {
+            started: clock::timestamp(),
+            running: AtomicUsize::new(0),
+            served: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            memory: Mutex::default(),
+        }
+    }
+
+    /// A request is taken up.
+    pub(super) fn begin(&self) {
+        self.running.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self, line: &Line<'_>) {
+        self.running.fetch_sub(1, Ordering::Relaxed);
+        self.served.fetch_add(1, Ordering::Relaxed);
+        let failed = line.status >= 400 && line.status != CLIENT_GONE;
+        if failed {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let seen = Seen {
+            at: line.ts,
+            request_id: line.request_id.to_string(),
+            key_id: line.key_id.to_string(),
+            label: line.label.to_string(),
+            path: line.path.to_string(),
+            model: line.model.chars().filter(|it| !it.is_control()).take(64).collect(),
+            status: line.status,
+            tokens: line.total_tokens,
+            duration_ms: line.duration_ms,
+            ttft_ms: line.ttft_ms,
+        };
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed {
+            keep(&mut memory.failed, seen.clone(), FAILED);
+        }
+        keep(&mut memory.lately, seen, LATELY);
+    }
+
+    /// Notes what the backend says about the plan's windows.
+    pub(super) fn plan(&self, headers: &HeaderMap) {
+        let found: Vec<_> =
+            ["primary", "secondary"].into_iter().filter_map(|it| window(headers, it)).collect();
+        if !found.is_empty() {
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).windows = found;
+        }
+    }
+
+    /// All of it.
+    pub(super) fn document(&self) -> Value {
+        let now = clock::timestamp();
+        let memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = |list: &VecDeque<Seen>| list.iter().rev().map(seen).collect::<Vec<_>>();
+        json!({
+            "started_at": format!("{:.0}", self.started),
+            "uptime_s": now.as_second() - self.started.as_second(),
+            "requests": {
+                "running": self.running.load(Ordering::Relaxed),
+                "served": self.served.load(Ordering::Relaxed),
+                "failed": self.failed.load(Ordering::Relaxed),
+            },
+            "plan_windows": memory.windows.iter().map(|it| json!({
+                "window_minutes": it.minutes,
+                "used_percent": it.used_percent,
+                "resets_at": it.resets_at.map(|it| format!("{it:.0}")),
+            })).collect::<Vec<_>>(),
+            "lately": newest(&memory.lately),
+            "errors": newest(&memory.failed),
+        })
+    }
+}
+
+fn keep(list: &mut VecDeque<Seen>, seen: Seen, most: usize) {
+    if list.len() == most {
+        list.pop_front();
+    }
+    list.push_back(seen);
+}
+
+fn seen(it: &Seen) -> Value {
+    json!({
+        "at": format!("{:.3}", it.at),
+        "request_id": it.request_id,
+        "key_id": it.key_id,
+        "label": it.label,
+        "path": it.path,
+        "model": it.model,
+        "status": it.status,
+        "total_tokens": it.tokens,
+        "duration_ms": it.duration_ms,
+        "ttft_ms": it.ttft_ms,
+    })
+}
+
+/// A window by its position; one of no length is none. Its place says nothing about its length.
+fn window(headers: &HeaderMap, position: &str) -> Option<Window> {
+    let text = |name: &str| {
+        headers.get(format!("x-codex-{position}-{name}"))?.to_str().ok().map(str::trim)
+    };
+    let minutes = text("window-minutes")?.parse().ok().filter(|it| *it > 0)?;
+    let used_percent = text("used-percent")?.parse::<f64>().ok().filter(|it| it.is_finite())?;
+    let at = text("reset-at").and_then(|it| Timestamp::from_second(it.parse().ok()?).ok());
+    let resets_at = at.or_else(|| {
+        let seconds: i64 = text("reset-after-seconds")?.parse().ok()?;
+        clock::timestamp().checked_add(SignedDuration::from_secs(seconds)).ok()
+    });
+    Some(Window { used_percent, minutes, resets_at })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_are_known_by_their_length_and_those_without_are_left_out() {
+        let board = Board::new();
+        let headers = |list: &[(&'static str, &'static str)]| -> HeaderMap {
+            list.iter()
+                .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+                .collect()
+        };
+        board.plan(&headers(&[
+            ("x-codex-primary-used-percent", "37.5"),
+            ("x-codex-primary-window-minutes", "10080"),
+            ("x-codex-primary-reset-at", "1795000000"),
+            ("x-codex-secondary-used-percent", "1"),
+            ("x-codex-secondary-window-minutes", "0"),
+        ]));
+        let windows = board.document()["plan_windows"].clone();
+        let expected = json!([{
+            "window_minutes": 10080, "used_percent": 37.5, "resets_at": "2026-11-18T11:06:40Z",
+        }]);
+        assert_eq!(windows, expected);
+        board.plan(&headers(&[("x-codex-primary-used-percent", "9")]));
+        assert_eq!(board.document()["plan_windows"], windows, "what says nothing changes nothing");
+    }
+}
