@@ -13,13 +13,13 @@ fn message(role: &str, content: impl Into<Value>) -> Value {
     json!({"type": "message", "role": role, "content": content.into()})
 }
 
-fn request(input: Value) -> Value {
+fn request(input: &Value) -> Value {
     json!({"model": "gpt-5.5", "input": input})
 }
 
 /// The answer to a request, whose input reaches the backend as said here.
 async fn completed(stage: &Stage<crate::stage::Strict>, input: Value) -> (Value, Value) {
-    let response = stage.proxy.responses(&request(input)).await.fine();
+    let response = stage.proxy.responses(&request(&input)).await.fine();
     assert_eq!(response["status"], "completed", "{response}");
     assert!(response["completed_at"].is_u64(), "{response}");
     assert!(!response["output"].as_array().unwrap().is_empty(), "{response}");
@@ -31,7 +31,7 @@ fn weather() -> Value {
     let parameters =
         json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
     let tool = json!({"type": "function", "name": "get_weather", "description": "The weather of a city.", "parameters": parameters});
-    with(request(json!([input])), json!({"tools": [tool], "tool_choice": "required"}))
+    with(request(&json!([input])), json!({"tools": [tool], "tool_choice": "required"}))
 }
 
 #[test]
@@ -50,11 +50,11 @@ fn a_message_is_answered() {
 fn phases_of_earlier_messages_are_kept() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
-        let phased =
+        let said =
             |phase: &str, text: &str| with(message("assistant", text), json!({"phase": phase}));
         let input = json!([
-            phased("commentary", "Looking it up."),
-            phased("final_answer", "It is seven."),
+            said("commentary", "Looking it up."),
+            said("final_answer", "It is seven."),
             message("user", "Say it again."),
         ]);
         let (_, sent) = completed(&stage, input).await;
@@ -80,7 +80,7 @@ fn phases_of_an_answer_are_kept() {
 fn a_stream_has_its_whole_life_in_order() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
-        let body = streamed(request(json!([message("user", "Count to five.")])));
+        let body = streamed(request(&json!([message("user", "Count to five.")])));
         let reply = stage.proxy.responses(&body).await;
         let kinds = reply.kinds();
         let place = |kind: &str| kinds.iter().position(|it| it == kind).unwrap();
@@ -173,7 +173,7 @@ fn a_conversation_goes_on() {
 fn a_conversation_is_not_made_smaller_here_and_that_is_said_in_the_usual_form() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
-        let body = request(json!([message("user", "We start on Monday.")]));
+        let body = request(&json!([message("user", "We start on Monday.")]));
         let reply = stage.proxy.send(Call::post("/v1/responses/compact", &body)).await;
         let expected = (404, "invalid_request_error".to_owned(), "unknown_url".to_owned());
         assert_eq!(reply.error(), expected);
