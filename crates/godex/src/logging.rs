@@ -235,14 +235,14 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!("too small");
             tracing::warn!(key.id = "key_1", "before");
-            let (kept, mut live) = tail.kept();
+            let (kept, mut following) = tail.kept();
             assert_eq!(kept.len(), 1);
             let line: serde_json::Value = serde_json::from_str(&kept[0]).unwrap();
             assert_eq!((&line["message"], &line["key.id"]), (&"before".into(), &"key_1".into()));
             assert!(tail.is_followed());
             tracing::info!(target: REQUESTS, status = 200, "served");
-            assert!(live.try_recv().unwrap().contains("\"status\":200"));
-            assert!(live.try_recv().is_err());
+            assert!(following.try_recv().unwrap().contains("\"status\":200"));
+            assert!(following.try_recv().is_err());
         });
         for _ in 0..super::KEPT + 5 {
             drop(super::TailLine { tail: tail.clone(), text: b"x\n".to_vec() });

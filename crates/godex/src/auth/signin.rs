@@ -173,10 +173,8 @@ impl Device {
         }
         let body = json!({ "client_id": CLIENT_ID });
         let answer: Answer = post(issuer, "/api/accounts/deviceauth/usercode", &body).await?;
-        let seconds = match &answer.interval {
-            Value::String(text) => text.trim().parse().ok(),
-            other => other.as_u64(),
-        };
+        let told = &answer.interval;
+        let seconds = told.as_u64().or_else(|| told.as_str()?.trim().parse().ok());
         let interval = seconds.map_or(USUAL_INTERVAL, Duration::from_secs);
         Ok(Self {
             id: answer.device_auth_id.ok_or(Error::Incomplete("device_auth_id"))?,
@@ -211,9 +209,10 @@ impl Device {
         let answer: Answer = loop {
             match post(issuer, "/api/accounts/deviceauth/token", &body).await {
                 Ok(answer) => break answer,
-                Err(Error::Refused { status, .. })
-                    if matches!(status, StatusCode::FORBIDDEN | StatusCode::NOT_FOUND) =>
-                {
+                Err(Error::Refused {
+                    status: StatusCode::FORBIDDEN | StatusCode::NOT_FOUND,
+                    ..
+                }) => {
                     failures = 0;
                 }
                 Err(error) if error.may_pass() && failures < PATIENCE => failures += 1,
@@ -300,9 +299,12 @@ async fn exchange(
 ) -> Result<NewLogin, Error> {
     #[derive(Deserialize)]
     struct Answer {
-        id_token: Option<String>,
-        access_token: Option<String>,
-        refresh_token: Option<String>,
+        #[serde(rename = "id_token")]
+        id: Option<String>,
+        #[serde(rename = "access_token")]
+        access: Option<String>,
+        #[serde(rename = "refresh_token")]
+        refresh: Option<String>,
     }
     let body = form(&[
         ("grant_type", "authorization_code"),
@@ -313,12 +315,12 @@ async fn exchange(
     ]);
     let kind = "application/x-www-form-urlencoded";
     let answer: Answer = send(issuer, "/oauth/token", kind, body).await?;
-    let id = answer.id_token.ok_or(Error::Incomplete("id_token"))?;
+    let id = answer.id.ok_or(Error::Incomplete("id_token"))?;
     let email = token::email(&id);
     let tokens = Tokens {
-        access: answer.access_token.ok_or(Error::Incomplete("access_token"))?,
+        access: answer.access.ok_or(Error::Incomplete("access_token"))?,
         id: Some(id),
-        refresh: Some(answer.refresh_token.ok_or(Error::Incomplete("refresh_token"))?),
+        refresh: Some(answer.refresh.ok_or(Error::Incomplete("refresh_token"))?),
         account_id: None,
         last_refresh: Some(clock::timestamp()),
     };

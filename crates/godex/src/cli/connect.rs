@@ -30,6 +30,7 @@ pub(super) const WITH_FILES: [(&str, Client); 5] = [
 ];
 
 /// `godex connect`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[derive(Debug, clap::Args)]
 #[command(after_help = NOTES)]
 pub(super) struct Args {
@@ -100,7 +101,7 @@ const ALWAYS: &str = "gpt-5.2-codex";
 /// When the client has no file of its own, its file cannot be understood or written, or a key
 /// cannot be made.
 pub(super) fn run(
-    args: Args,
+    args: &Args,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
@@ -178,7 +179,7 @@ pub(super) fn address(listen: SocketAddr) -> String {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
     };
     format!("http://{}/v1", SocketAddr::new(ip, listen.port()))
 }

@@ -42,8 +42,10 @@ pub(super) fn run(
     for line in admin::ask(stream, question)? {
         let Ok(line) = line else { break };
         let found: Value = serde_json::from_str(&line).unwrap_or_default();
-        let wanted =
-            args.request.as_deref().is_none_or(|id| found["request_id"].as_str() == Some(id));
+        let wanted = args
+            .request
+            .as_deref()
+            .is_none_or(|id| found.get("request_id").and_then(Value::as_str) == Some(id));
         if !wanted {
             continue;
         }
@@ -61,9 +63,9 @@ fn human(line: &Value) -> String {
     let fields = line.as_object().into_iter().flatten();
     let fields = fields.filter(|(name, value)| !known.contains(&name.as_str()) && !value.is_null());
     let fields: String = fields
-        .map(|(name, value)| match value {
-            Value::String(text) => format!(" {name}={text}"),
-            other => format!(" {name}={other}"),
+        .map(|(name, value)| match value.as_str() {
+            Some(text) => format!(" {name}={text}"),
+            None => format!(" {name}={value}"),
         })
         .collect();
     let time = clock_time(&line["timestamp"]);

@@ -126,7 +126,7 @@ fn run(arguments: &[OsString], surroundings: &Surroundings) -> Result<Exit, Fail
         Command::Status(args) => on(Box::new(|it| status::run(&args, surroundings, it))),
         Command::Top(args) => on(Box::new(|it| top::run(&args, surroundings, it))),
         Command::Logs(args) => on(Box::new(|it| logs::run(&args, surroundings, it))),
-        Command::Connect(args) => on(Box::new(|it| connect::run(*args, surroundings, it))),
+        Command::Connect(args) => on(Box::new(|it| connect::run(&args, surroundings, it))),
         Command::Doctor(args) => on(Box::new(|it| doctor::run(*args, &matches, surroundings, it))),
         Command::Login(args) => on(Box::new(|it| login::run(*args, surroundings, it))),
         Command::Logout(args) => on(Box::new(|it| logout::run(&args, surroundings, it))),

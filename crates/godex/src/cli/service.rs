@@ -270,7 +270,10 @@ fn plist(program: &Path, flags: &[String]) -> String {
     let escape = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let program = program.display().to_string();
     let words = [program.as_str(), "proxy"].into_iter().chain(flags.iter().map(String::as_str));
-    let words: String = words.map(|it| format!("    <string>{}</string>\n", escape(it))).collect();
+    let words = words.fold(String::new(), |mut lines, word| {
+        let _ = writeln!(lines, "    <string>{}</string>", escape(word));
+        lines
+    });
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>
 <!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">

@@ -1,5 +1,6 @@
 //! `godex top`: the running proxy, as it goes.
 
+use std::fmt::Write as _;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -50,7 +51,7 @@ pub(super) fn run(
     let mut before: Option<u64> = None;
     loop {
         let status = admin::status(args.which.connect(surroundings)?)?;
-        let served = status["requests"]["served"].as_u64().unwrap_or(0);
+        let served = status.pointer("/requests/served").and_then(Value::as_u64).unwrap_or(0);
         let pace = before.map(|it| served.saturating_sub(it));
         before = Some(served);
         let text = page(&status, pace, &talk.screen);
@@ -67,7 +68,7 @@ pub(super) fn run(
 fn page(status: &Value, pace: Option<u64>, screen: &Screen) -> String {
     let mut text = head(status);
     if let Some(pace) = pace {
-        text.push_str(&format!("  {:<10}  {pace} requests/s\n", "pace"));
+        let _ = writeln!(text, "  {:<10}  {pace} requests/s", "pace");
     }
     let mut table = Table::new(vec![
         Column::left("TIME", 9),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::settle::Error;
 
 /// Variables without a flag, read once. An empty one is unset.
+#[expect(clippy::struct_excessive_bools, reason = "each is a variable that is set or not")]
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
     /// `HOME`.

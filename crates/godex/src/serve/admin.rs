@@ -125,12 +125,12 @@ async fn answer(stream: UnixStream, app: &App, about: &About, tail: &Tail) -> io
 
 async fn follow(mut write: tokio::net::unix::OwnedWriteHalf, tail: &Tail) -> io::Result<()> {
     let (kept, mut live) = tail.kept();
-    for line in kept {
-        write.write_all(line.as_bytes()).await?;
+    for old in kept {
+        write.write_all(old.as_bytes()).await?;
     }
     loop {
         match live.recv().await {
-            Ok(line) => write.write_all(line.as_bytes()).await?,
+            Ok(new) => write.write_all(new.as_bytes()).await?,
             Err(RecvError::Lagged(lost)) => {
                 let lost =
                     json!({"level": "WARN", "message": format!("{lost} lines were too fast")});

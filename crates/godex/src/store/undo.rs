@@ -136,17 +136,15 @@ pub(crate) fn apply(
 /// When the copy is gone or the folder is closed to us.
 pub(crate) fn restore(place: &Path, note: &Note) -> io::Result<()> {
     let _lock = Lock::acquire(place)?;
-    match &note.backup {
-        Some(backup) => fs::rename(backup, &note.path)?,
-        None => {
-            match fs::remove_file(&note.path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
-            }
-            for folder in note.folders.iter().rev() {
-                // With something else in it by now, it stays.
-                let _ = fs::remove_dir(folder);
-            }
+    if let Some(backup) = &note.backup {
+        fs::rename(backup, &note.path)?;
+    } else {
+        if note.path.exists() {
+            fs::remove_file(&note.path)?;
+        }
+        for folder in note.folders.iter().rev() {
+            // With something else in it by now, it stays.
+            let _ = fs::remove_dir(folder);
         }
     }
     fs::remove_file(place)

@@ -24,7 +24,9 @@ fn rows(home: &Home, arguments: &[&str], variables: &[(&str, &str)]) -> (Option<
 #[track_caller]
 fn row<'a>(document: &'a Value, id: &str) -> &'a Value {
     let rows = document["checks"].as_array().unwrap();
-    rows.iter().find(|it| it["id"] == id).unwrap_or_else(|| panic!("no {id} in {document:#}"))
+    let found = rows.iter().find(|it| it["id"] == id);
+    assert!(found.is_some(), "no {id} in {document:#}");
+    found.unwrap()
 }
 
 #[track_caller]

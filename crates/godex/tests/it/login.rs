@@ -58,7 +58,8 @@ fn location(address: &str, path: &str) -> String {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let location = answer.lines().find_map(|it| it.strip_prefix("location: "));
-    location.unwrap_or_else(|| panic!("{answer}")).to_owned()
+    assert!(location.is_some(), "{answer}");
+    location.unwrap().to_owned()
 }
 
 async fn mock() -> Mock {

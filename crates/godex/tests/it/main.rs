@@ -22,6 +22,7 @@ mod hardening;
 mod items;
 mod limits;
 mod login;
+mod minute;
 mod models;
 mod names;
 mod open_responses;

@@ -95,7 +95,7 @@ pub(crate) fn words_of_curl(script: &str) -> Vec<String> {
 }
 
 /// Does what `curl` would do with these words, of which it knows `-s`, `-H` and `-d`.
-fn curl(words: &[String]) -> String {
+pub(crate) fn curl(words: &[String]) -> String {
     let (mut url, mut head, mut body) = (String::new(), Vec::new(), String::new());
     let mut words = words.iter();
     while let Some(word) = words.next() {

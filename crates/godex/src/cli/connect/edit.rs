@@ -34,8 +34,14 @@ pub(super) fn codex(old: Option<&str>, target: &Target) -> Result<String, Unclea
             form: "TOML",
             reason: error.to_string().trim_end().replace('\n', "\n         "),
         })?;
-    document["model"] = value(&target.model);
-    document["model_provider"] = value("godex");
+    for (name, text) in [("model", target.model.as_str()), ("model_provider", "godex")] {
+        match document.get_mut(name) {
+            Some(found) => *found = value(text),
+            None => {
+                document.insert(name, value(text));
+            }
+        }
+    }
     let providers = document.entry("model_providers").or_insert_with(|| {
         let mut table = Table::new();
         table.set_implicit(true);
@@ -236,7 +242,7 @@ fn set_line(text: &str, name: &str, value: &str) -> Result<String, Unclear> {
     let line = format!("{name}: {}\n", quoted(value));
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let is_it = |it: &&str| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
-    let Some(at) = lines.iter().position(|it| is_it(it)) else {
+    let Some(at) = lines.iter().position(is_it) else {
         let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
         return Ok(format!("{text}{gap}{line}"));
     };

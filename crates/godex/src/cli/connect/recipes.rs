@@ -50,7 +50,7 @@ pub(in crate::cli) enum Client {
     Node,
     /// curl
     Curl,
-    /// Open WebUI
+    /// `Open WebUI`
     OpenWebui,
     /// n8n
     N8n,

@@ -110,7 +110,7 @@ impl Checks {
 
     /// It is as it should be.
     pub(super) fn ok(&mut self, id: &'static str, category: Category, summary: impl Into<String>) {
-        self.add(id, category, Status::Ok, summary.into(), None);
+        self.add(id, category, Status::Ok, &summary.into(), None);
     }
 
     /// It was not looked at.
@@ -120,7 +120,7 @@ impl Checks {
         category: Category,
         summary: impl Into<String>,
     ) {
-        self.add(id, category, Status::Skip, summary.into(), None);
+        self.add(id, category, Status::Skip, &summary.into(), None);
     }
 
     /// It works, but.
@@ -131,7 +131,7 @@ impl Checks {
         summary: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(id, category, Status::Warn, summary.into(), Some(remedy.into()));
+        self.add(id, category, Status::Warn, &summary.into(), Some(&remedy.into()));
     }
 
     /// It does not work.
@@ -142,7 +142,7 @@ impl Checks {
         summary: impl Into<String>,
         remedy: impl Into<String>,
     ) {
-        self.add(id, category, Status::Fail, summary.into(), Some(remedy.into()));
+        self.add(id, category, Status::Fail, &summary.into(), Some(&remedy.into()));
     }
 
     fn add(
@@ -150,14 +150,14 @@ impl Checks {
         id: &'static str,
         category: Category,
         status: Status,
-        summary: String,
-        remedy: Option<String>,
+        summary: &str,
+        remedy: Option<&str>,
     ) {
         let now = clock::monotonic();
         let duration = now.saturating_duration_since(self.since);
         self.since = now;
-        let summary = self.tidy(&summary);
-        let remedy = remedy.map(|it| self.tidy(&it));
+        let summary = self.tidy(summary);
+        let remedy = remedy.map(|it| self.tidy(it));
         self.done.push(Check { id, category, status, summary, remedy, duration });
     }
 

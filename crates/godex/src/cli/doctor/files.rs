@@ -96,7 +96,8 @@ fn private(id: &'static str, category: Category, path: &Path, checks: &mut Check
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = checks.shown(path);
-    if mode & 0o077 == 0 {
+    let others = mode & 0o077;
+    if others == 0 {
         checks.ok(id, category, format!("only you can read {shown}"));
     } else {
         checks.warn(
@@ -130,7 +131,7 @@ pub(super) fn keys(config: &Config, checks: &mut Checks) {
             checks.warn("keys", HERE, "any key is accepted", "godex proxy --allow-any-key=false");
         }
         Admission::Keys { shared: Some(_) } => {
-            checks.ok("keys", HERE, format!("the shared key; {counted}"))
+            checks.ok("keys", HERE, format!("the shared key; {counted}"));
         }
         Admission::Keys { shared: None } if active == 0 => {
             checks.fail(

@@ -38,10 +38,15 @@ pub(super) fn check(
     let shown: Vec<_> = proxies.iter().map(|(name, host)| format!("{name} {host}")).collect();
     match proxies.iter().find(|(_, host)| host == "?") {
         Some((name, _)) => {
-            checks.fail("proxy-env", HERE, format!("{name} is no address"), format!("unset {name}"))
+            checks.fail(
+                "proxy-env",
+                HERE,
+                format!("{name} is no address"),
+                format!("unset {name}"),
+            );
         }
         None if proxies.is_empty() => {
-            checks.ok("proxy-env", HERE, "no proxy between here and the backend")
+            checks.ok("proxy-env", HERE, "no proxy between here and the backend");
         }
         None => checks.ok("proxy-env", HERE, shown.join(", ")),
     }
@@ -138,7 +143,7 @@ async fn backend(config: &Config, checks: &mut Checks) {
             "try another network, or another name with --user-agent",
         ),
         other => {
-            checks.warn("upstream", HERE, format!("{host} answers {other}"), "try again later")
+            checks.warn("upstream", HERE, format!("{host} answers {other}"), "try again later");
         }
     }
     skew(&head, checks);

@@ -14,7 +14,7 @@ pub(super) fn check(listen: SocketAddr, checks: &mut Checks) {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
     };
     let address = SocketAddr::new(ip, listen.port());
     let Ok(stream) = TcpStream::connect_timeout(&address, PATIENCE) else {

@@ -89,10 +89,10 @@ async fn wait(
     let mut foreign = false;
     loop {
         let found = tokio::select! {
-            found = returns.recv(), if browser => match found {
-                Some(found) => found,
-                None => { browser = false; continue }
-            },
+            found = returns.recv(), if browser => {
+                let Some(found) = found else { browser = false; continue };
+                found
+            }
             line = pasted.recv(), if hand => match line {
                 Some(line) if line.trim().is_empty() => continue,
                 Some(line) => attempt.judge(callback::query(&line)),

@@ -17,11 +17,14 @@ pub(super) async fn sign_in(
     patience: Duration,
     talk: &mut Talk<'_>,
 ) -> Result<NewLogin, Failure> {
-    let device = Device::begin(issuer).await.map_err(|error| match error {
-        Error::Refused { status, .. } if status == http::StatusCode::NOT_FOUND => {
-            failed(&error).help("or sign in with a browser: godex login --no-browser")
+    let device = Device::begin(issuer).await.map_err(|error| {
+        let off = matches!(error, Error::Refused { status: http::StatusCode::NOT_FOUND, .. });
+        let failure = failed(&error);
+        if off {
+            failure.help("or sign in with a browser: godex login --no-browser")
+        } else {
+            failure
         }
-        error => failed(&error),
     })?;
     talk.note("sign in to ChatGPT in any browser, on any machine:\n");
     talk.note(&format!("  1. open        {}", Device::page(issuer)));

@@ -109,7 +109,7 @@ async fn the_port_hands_on_a_code_and_tells_strangers_what_is_wrong() {
     assert!(callback.is_open() && port != 0);
     let attempt = Arc::new(Attempt::begin(port).unwrap());
     let page = attempt.page(&stage.issuer);
-    let state = page.split("&state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let secret = page.split("&state=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     let tasks = Tasks::default();
     let mut returns = callback.serve(attempt, &tasks);
     // Opened and never used, as browsers do.
@@ -119,7 +119,7 @@ async fn the_port_hands_on_a_code_and_tells_strangers_what_is_wrong() {
     let foreign = visit(port, "/auth/callback?code=a&state=b").await;
     assert!(foreign.starts_with("HTTP/1.1 400 ") && foreign.contains("another sign-in"));
     assert!(matches!(returns.recv().await, Some(Return::Foreign)));
-    let good = visit(port, &format!("/auth/callback?code=a&state={state}")).await;
+    let good = visit(port, &format!("/auth/callback?code=a&state={secret}")).await;
     assert!(good.starts_with("HTTP/1.1 200 "), "{good}");
     assert!(matches!(returns.recv().await, Some(Return::Code(code)) if code == "a"));
     drop(returns);
