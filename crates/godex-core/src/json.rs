@@ -191,7 +191,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Raw<'a> {
 }
 
 fn utf8(text: &[u8]) -> Result<&str, Malformed> {
-    let utf8 = std::str::from_utf8(text);
+    // The first look is fast, the second one says where it is wrong.
+    let utf8 = simdutf8::basic::from_utf8(text).or_else(|_| std::str::from_utf8(text));
     utf8.map_err(|error| Malformed::Syntax(format!("the body is not UTF-8: {error}")))
 }
 
