@@ -10,10 +10,10 @@ use crate::wire::{Answer, answer};
 
 /// A request with these lines besides what it needs.
 async fn ask(address: &str, line: &str, lines: &[&str], body: &str) -> Answer {
-    let lines: String = lines.iter().map(|it| format!("{it}\r\n")).collect();
-    let length = body.len();
-    let tail = format!("connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-    answer(address, &format!("{line} HTTP/1.1\r\n{lines}{tail}")).await
+    let line = format!("{line} HTTP/1.1");
+    let length = format!("content-length: {}", body.len());
+    let head = [&[line.as_str()], lines, &["connection: close", length.as_str()]].concat();
+    answer(address, &format!("{}\r\n\r\n{body}", head.join("\r\n"))).await
 }
 
 #[test]

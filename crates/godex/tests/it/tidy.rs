@@ -70,10 +70,10 @@ const CORE_DEPENDENCIES: &[(&str, &str)] = &[
     ("hmac", "names of sessions are keyed hashes"),
     ("jiff", "calendar windows, times in records"),
     ("memchr", "the SSE splitter"),
-    ("simdutf8", "bodies are proven UTF-8"),
     ("serde", "the few fields that are read"),
     ("serde_json", "borrowed pieces of JSON"),
     ("sha2", "hashes of keys"),
+    ("simdutf8", "bodies are proven UTF-8"),
     ("subtle", "comparison in constant time"),
     ("thiserror", "errors"),
 ];
