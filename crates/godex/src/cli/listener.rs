@@ -3,7 +3,21 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use super::report::{Exit, Failure};
+
+/// Lets the process have as many open files as the system allows it: every connection is one.
+/// What cannot be raised stays as it is.
+pub(super) fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current < limit.maximum || limit.maximum.is_none() {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::debug!("cannot raise the limit of open files: {error}");
+        }
+    }
+}
 
 /// Takes the port, for a listener that is polled.
 ///

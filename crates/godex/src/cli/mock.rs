@@ -81,7 +81,7 @@ async fn serve(args: &Args) -> Result<(), Failure> {
     );
     // A closed standard error is no reason not to serve.
     let _ = io::stderr().lock().write_all(text.as_bytes());
-    signals.next().await;
+    signals.stop(|| ()).await;
     Ok(())
 }
 

@@ -14,15 +14,16 @@ use clap::{ArgMatches, Subcommand};
 use sd_notify::NotifyState;
 
 use self::simulated::{Folder, Simulated};
-use super::listener::bind;
+use super::listener::{bind, raise_file_limit};
 use super::report::{Exit, Failure};
 use super::signals::Signals;
 use super::talk::with_terminal;
 use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
-use crate::config::{self, Admission, Config, ProxyArgs, Surroundings};
+use crate::config::{self, Admission, Config, ProxyArgs, Surroundings, TlsFiles};
 use crate::logging::{self, Tail};
+use crate::serve::tls::Tls;
 use crate::serve::{self, Parts};
 use crate::store::keys::{Keys, Others};
 use crate::tasks::Tasks;
@@ -131,6 +132,7 @@ async fn start(
     };
     let tasks = Tasks::default();
     let parts = open(&config, &tasks, tail)?;
+    raise_file_limit();
     let listener = bind(config.listen)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
@@ -144,18 +146,19 @@ async fn start(
         // Whether it is sent or dropped, it means: stop.
         let _ = stopped.await;
     };
+    let reload = Arc::clone(&parts.reload);
     let serving = serve(config, parts, socket, listener, shutdown);
     tokio::pin!(serving);
     tokio::select! {
         outcome = &mut serving => return outcome,
-        () = signals.next() => {}
+        () = signals.stop(|| reload.notify_one()) => {}
     }
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
     tracing::info!("stopping: running requests may finish; a second signal ends them");
     let _ = stop.send(());
     tokio::select! {
         outcome = serving => outcome,
-        () = signals.next() => {
+        () = signals.stop(|| ()) => {
             Err(Failure::new(Exit::Failure, "stopped by a second signal, running requests were cut"))
         }
     }
@@ -178,7 +181,20 @@ fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
     let login = Login::open(settings, http.clone(), tasks.clone())
         .map_err(|error| settings::no_login(&error))?;
     let keys = open_keys(config)?;
-    Ok(Parts { http, login, keys, tasks: tasks.clone(), tail })
+    let tls = config.tls.as_ref().map(open_tls).transpose()?;
+    Ok(Parts { http, login, keys, tls, reload: Arc::default(), tasks: tasks.clone(), tail })
+}
+
+/// The certificate of the listener.
+fn open_tls(files: &TlsFiles) -> Result<Arc<Tls>, Failure> {
+    Tls::open(&files.cert, &files.key).map(Arc::new).map_err(|error| {
+        let failure = Failure::new(Exit::Config, error.to_string())
+            .help("name PEM files with --tls-cert and --tls-key: the chain, and its private key");
+        match std::error::Error::source(&error) {
+            Some(cause) => failure.cause(cause.to_string()),
+            None => failure,
+        }
+    })
 }
 
 /// Whose requests are served; nobody's is a refusal to start.

@@ -15,10 +15,12 @@ use clap::{ArgAction, ArgMatches, Args, ValueEnum};
 use godex_core::key::ApiKey;
 use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
+use ipnet::IpNet;
 
 use super::values::{
-    ByteSize, ModelAlias, parse_backups, parse_count, parse_duration, parse_header, parse_host,
-    parse_listen, parse_origin, parse_pause, parse_size, parse_text, parse_token, parse_workers,
+    ByteSize, ModelAlias, parse_backups, parse_connections, parse_count, parse_duration,
+    parse_header, parse_host, parse_listen, parse_network, parse_origin, parse_pause, parse_size,
+    parse_text, parse_token, parse_workers,
 };
 
 /// The flags of `godex proxy`.
@@ -39,6 +41,35 @@ pub(crate) struct ProxyArgs {
     #[arg(long, env = "GODEX_PROXY_MAX_BODY", value_name = "SIZE", default_value = "64MiB")]
     #[arg(help_heading = LISTENER)]
     pub(super) max_body: ByteSize,
+
+    /// Certificate chain for TLS towards clients, a PEM file
+    #[arg(long, env = "GODEX_PROXY_TLS_CERT", value_name = "PATH", help_heading = LISTENER)]
+    #[arg(requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+
+    /// Private key of --tls-cert, a PEM file
+    #[arg(long, env = "GODEX_PROXY_TLS_KEY", value_name = "PATH", help_heading = LISTENER)]
+    #[arg(requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+
+    /// Serve other machines without TLS: keys, prompts and answers travel in the clear
+    #[arg(long, env = "GODEX_PROXY_INSECURE_HTTP", value_name = "BOOL", default_value = "false")]
+    #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = LISTENER)]
+    pub(super) insecure_http: bool,
+
+    /// Network of a reverse proxy whose `X-Forwarded-For` is believed; repeatable
+    #[arg(long = "trusted-proxy", env = "GODEX_PROXY_TRUSTED_PROXY", value_name = "CIDR")]
+    #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_network)]
+    #[arg(help_heading = LISTENER)]
+    pub(super) trusted_proxies: Vec<IpNet>,
+
+    /// Connections served at once; others wait to be accepted
+    #[arg(long, env = "GODEX_PROXY_MAX_CONNECTIONS", value_name = "N", default_value = "10000")]
+    #[arg(value_parser = parse_connections, help_heading = LISTENER)]
+    pub(super) max_connections: usize,
 
     /// Name by which clients reach a loopback listener, besides localhost; repeatable
     #[arg(long = "allowed-host", env = "GODEX_PROXY_ALLOWED_HOST", value_name = "HOST")]
@@ -83,6 +114,14 @@ pub(crate) struct ProxyArgs {
     #[arg(value_parser = BoolishValueParser::new())]
     #[arg(help_heading = ACCESS)]
     pub(super) allow_any_key: bool,
+
+    /// With --allow-any-key, let the whole network in and not this machine alone
+    #[arg(long, env = "GODEX_PROXY_INSECURE_ANY_KEY", value_name = "BOOL")]
+    #[arg(default_value = "false", action = ArgAction::Set, num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "true", hide_possible_values = true)]
+    #[arg(value_parser = BoolishValueParser::new())]
+    #[arg(help_heading = ACCESS)]
+    pub(super) insecure_any_key: bool,
 
     /// Managed keys, stored as hashes [default: ~/.codex/proxy-keys.json]
     #[arg(long, env = "GODEX_PROXY_KEYS_PATH", value_name = "PATH", global = true)]

@@ -26,6 +26,7 @@ use godex_core::key::ApiKey;
 use godex_core::policy::quota::Quota;
 use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
+use ipnet::IpNet;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
 pub(crate) use login::{IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
@@ -38,6 +39,12 @@ pub(crate) use values::{BaseUrl, parse_listen};
 pub(crate) struct Config {
     /// Where clients connect.
     pub(crate) listen: SocketAddr,
+    /// Certificate and key of the listener, if it speaks TLS.
+    pub(crate) tls: Option<TlsFiles>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// How many connections are served at once.
+    pub(crate) max_connections: usize,
     /// Names by which a loopback listener is reached, besides its own.
     pub(crate) allowed_hosts: Vec<String>,
     /// Origins of pages that may call, besides those of this machine.
@@ -105,6 +112,15 @@ pub(crate) struct Config {
 
     /// What is logged and how.
     pub(crate) logging: Logging,
+}
+
+/// The files of a certificate.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    /// The chain.
+    pub(crate) cert: PathBuf,
+    /// The private key.
+    pub(crate) key: PathBuf,
 }
 
 /// Who may call.

@@ -10,7 +10,7 @@ use http::HeaderValue;
 
 use super::login::LoginFiles;
 use super::values::{BaseUrl, UrlFault};
-use super::{Admission, Config, Logging, ProxyArgs, Surroundings};
+use super::{Admission, Config, Logging, ProxyArgs, Surroundings, TlsFiles};
 
 /// Where the Codex CLI renews its token. Source: `docs/wire.md`.
 const TOKEN_URL: &str = "https://auth.openai.com/oauth/token";
@@ -56,6 +56,12 @@ pub(crate) enum Error {
         /// The listener.
         listen: std::net::SocketAddr,
     },
+    /// Keys would travel in the clear.
+    #[error("plain HTTP on {listen} would send keys, prompts and answers in the clear")]
+    InTheClear {
+        /// The listener.
+        listen: std::net::SocketAddr,
+    },
     /// A default path needs a home folder.
     #[error("there is no home folder to look for {what} in")]
     NoHome {
@@ -89,7 +95,13 @@ impl Error {
                 )
             }
             Self::OpenToTheNetwork { .. } => "listen on loopback, --listen 127.0.0.1:39001, or \
-                                              require keys, --allow-any-key=false"
+                                              require keys, --allow-any-key=false; if everybody \
+                                              shall get in, --insecure-any-key"
+                .into(),
+            Self::InTheClear { .. } => "encrypt it, --tls-cert CERT.pem --tls-key KEY.pem, or \
+                                        listen on loopback, --listen 127.0.0.1:39001; behind a \
+                                        proxy that does TLS, or in a network you trust, \
+                                        --insecure-http"
                 .into(),
             Self::NoHome { flag, .. } if flag.starts_with("--") => {
                 format!("set HOME or CODEX_HOME, or name it with {flag}")
@@ -115,13 +127,15 @@ impl ProxyArgs {
         let auth_path = self.auth_path(surroundings)?;
         let keys_path = self.keys_path(surroundings)?;
         let stats_path = self.stats_path(surroundings)?;
-        if self.allow_any_key && !self.listen.ip().to_canonical().is_loopback() {
-            return Err(Error::OpenToTheNetwork { listen: self.listen });
-        }
+        let tls = self.tls_files(surroundings)?;
+        self.judge_listener(tls.is_some())?;
         let shared = shared_key(self.api_key, self.api_key_file, surroundings, input)?;
         let token_url = surroundings.token_url.as_deref().unwrap_or(TOKEN_URL);
         Ok(Config {
             listen: self.listen,
+            tls,
+            trusted_proxies: self.trusted_proxies,
+            max_connections: self.max_connections,
             allowed_hosts: self.allowed_hosts,
             cors_origins: self.cors_origins,
             admission: if self.allow_any_key {
@@ -162,6 +176,33 @@ impl ProxyArgs {
                 requests: self.log_requests,
             },
         })
+    }
+
+    /// Refuses to serve other machines in a way that nobody asked for.
+    fn judge_listener(&self, private: bool) -> Result<(), Error> {
+        let listen = self.listen;
+        if listen.ip().to_canonical().is_loopback() {
+            return Ok(());
+        }
+        if self.allow_any_key && !self.insecure_any_key {
+            return Err(Error::OpenToTheNetwork { listen });
+        }
+        // A token that was made up is no secret.
+        if !self.allow_any_key && !private && !self.insecure_http {
+            return Err(Error::InTheClear { listen });
+        }
+        Ok(())
+    }
+
+    /// The certificate and its key; the command line takes them together only.
+    fn tls_files(&self, surroundings: &Surroundings) -> Result<Option<TlsFiles>, Error> {
+        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let expand =
+            |path: &Path, what, flag| surroundings.expand(path).ok_or(Error::NoHome { what, flag });
+        Ok(Some(TlsFiles {
+            cert: expand(cert, "the certificate", "--tls-cert")?,
+            key: expand(key, "the private key", "--tls-key")?,
+        }))
     }
 
     /// The quota of keys that have none of their own.

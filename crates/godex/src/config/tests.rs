@@ -65,6 +65,9 @@ fn the_defaults_are_the_documented_ones() {
     assert_eq!(config.max_body, 64 << 20);
     assert_eq!(config.drain_timeout.as_secs(), 30);
     assert_eq!(config.workers, 2);
+    assert_eq!(config.max_connections, 10_000);
+    assert!(config.tls.is_none() && config.trusted_proxies.is_empty());
+    assert!(config.allowed_hosts.is_empty() && config.cors_origins.is_empty());
     assert!(!config.mock);
 }
 

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
+use ipnet::IpNet;
 
 /// Where clients connect: `HOST:PORT`, with `localhost` and nothing at all meaning loopback.
 ///
@@ -63,6 +64,22 @@ pub(super) fn parse_origin(text: &str) -> Result<String, String> {
         _ => "",
     };
     Ok(origin.strip_suffix(usual).unwrap_or(&origin).to_owned())
+}
+
+/// A network, or one address.
+pub(super) fn parse_network(text: &str) -> Result<IpNet, String> {
+    let text = text.trim();
+    let network = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    network.ok_or_else(|| "it is no network; write one like 10.0.0.0/8, or an address".into())
+}
+
+/// How many connections are served at once.
+pub(super) fn parse_connections(text: &str) -> Result<usize, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|most| (1..=1_000_000).contains(most))
+        .ok_or_else(|| "it is not a whole number from 1 to 1000000; write one, like 10000".into())
 }
 
 /// The longest duration a flag may name: ten years, far from where clocks overflow.

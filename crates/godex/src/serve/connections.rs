@@ -1,5 +1,5 @@
-//! Connections: accepted, served, and ended in good order. HTTP/1.1 on loopback is all that
-//! local clients speak; every connection is one task.
+//! Connections: accepted as far as there is room, served, in TLS if there is a certificate, and
+//! ended in good order. HTTP/1.1 is all that clients need; every connection is one task.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,57 +7,87 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::router;
 use super::stall::Unstalled;
 use super::state::App;
+use super::tls::Tls;
+use super::unreadable::Clothed;
+use crate::clock;
 use crate::tasks::Tasks;
 
-/// How long a client may take to send the head of a request, and how long a connection may
-/// wait for its next one.
-const HEAD_TIME: Duration = Duration::from_secs(15);
+/// How long a client may take to agree on TLS, to send the head of a request, and to come with
+/// its next one.
+const HEAD_TIME: Duration = Duration::from_secs(10);
 /// How long a client may take nothing of what it is sent.
 const STALL: Duration = Duration::from_secs(120);
-/// How large a head may be, in bytes, with room for the start of a body.
+/// How much is read of a head, in bytes, with room for the start of a body; a head that is too
+/// large is refused by the router, one that does not fit here by hyper, as is one of more than
+/// a hundred lines.
 const BUFFER: usize = 128 << 10;
-/// How many header lines a request may have.
-const MOST_HEADERS: usize = 100;
 /// How long the last words of a cut stream may take.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How long nothing is accepted when the process has no file descriptors left.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
+
+/// How long a trouble that goes on is not told again.
+const TOLD: Duration = Duration::from_secs(60);
+
+/// Who gets in, and how.
+pub(super) struct Door {
+    /// How many connections are served at once; others wait to be accepted.
+    pub(super) most: usize,
+    /// The certificate, if connections are private.
+    pub(super) tls: Option<Arc<Tls>>,
+}
 
 /// Accepts until `shutdown`, then waits for running answers at most `drain`.
 pub(super) async fn serve(
     app: &Arc<App>,
     tasks: &Tasks,
     listener: TcpListener,
+    door: Door,
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {
     let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
+    let (room, mut full, mut failing) =
+        (Arc::new(Semaphore::new(door.most)), Trouble::default(), Trouble::default());
     let open = TaskTracker::new();
     let mut shutdown = pin!(shutdown);
     loop {
-        let accepted = tokio::select! {
+        if room.available_permits() == 0 && full.is_news() {
+            tracing::warn!("{} connections are open: others wait (--max-connections)", door.most);
+        }
+        let accepting = async {
+            let place = Arc::clone(&room).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
             () = &mut shutdown => break,
-            accepted = listener.accept() => accepted,
+            accepted = accepting => accepted,
         };
         match accepted {
             Ok((stream, peer)) => {
-                let connection =
-                    connection(Arc::clone(app), stream, peer, stop.clone(), cut.clone());
-                tasks.spawn(open.track_future(connection));
+                let tls = door.tls.clone();
+                let serving =
+                    connection(Arc::clone(app), stream, peer, tls, stop.clone(), cut.clone());
+                tasks.spawn(open.track_future(async move {
+                    serving.await;
+                    drop(place);
+                }));
             }
-            Err(error) => refused(&error).await,
+            Err(error) => refused(&error, &mut failing).await,
         }
     }
     drop(listener);
@@ -77,7 +107,7 @@ pub(super) async fn serve(
 
 /// A connection that could not be accepted. Most of these concern that connection alone; with
 /// no file descriptors left, trying again at once would only spin.
-async fn refused(error: &io::Error) {
+async fn refused(error: &io::Error, trouble: &mut Trouble) {
     let own_fault = matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted
@@ -85,8 +115,27 @@ async fn refused(error: &io::Error) {
             | io::ErrorKind::ConnectionRefused
     );
     if !own_fault {
-        tracing::error!("cannot accept connections: {error}");
+        if trouble.is_news() {
+            tracing::error!("cannot accept connections: {error}");
+        }
         tokio::time::sleep(OUT_OF_FILES).await;
+    }
+}
+
+/// Something that may go on for long and is told now and then.
+#[derive(Default)]
+struct Trouble {
+    told: Option<Instant>,
+}
+
+impl Trouble {
+    fn is_news(&mut self) -> bool {
+        let now = clock::monotonic();
+        let news = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD);
+        if news {
+            self.told = Some(now);
+        }
+        news
     }
 }
 
@@ -94,6 +143,7 @@ async fn connection(
     app: Arc<App>,
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Arc<Tls>>,
     stop: CancellationToken,
     cut: CancellationToken,
 ) {
@@ -101,6 +151,40 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
+    let Some(tls) = tls else {
+        return talk(app, stream, peer, stop, cut).await;
+    };
+    // On the heap: it is large, and most connections have none of it.
+    Box::pin(private(app, tls.acceptor().accept(stream), peer, stop, cut)).await;
+}
+
+/// Agrees on TLS, then serves.
+async fn private(
+    app: Arc<App>,
+    agreeing: tokio_rustls::Accept<TcpStream>,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) {
+    let agreeing = tokio::time::timeout(HEAD_TIME, agreeing);
+    match stop.run_until_cancelled(agreeing).await {
+        Some(Ok(Ok(stream))) => talk(app, stream, peer, stop, cut).await,
+        Some(Ok(Err(error))) => tracing::debug!("connection ended before TLS: {error}"),
+        Some(Err(_)) | None => {}
+    }
+}
+
+/// Serves what comes on an open stream.
+async fn talk<S>(
+    app: Arc<App>,
+    stream: S,
+    peer: SocketAddr,
+    stop: CancellationToken,
+    cut: CancellationToken,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let stream = Clothed::new(Unstalled::new(stream, STALL));
     let service = service_fn(move |request| {
         let app = Arc::clone(&app);
         // Apart from the connection, which is small while it waits for a request.
@@ -111,8 +195,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(BUFFER)
-        .max_headers(MOST_HEADERS)
-        .serve_connection(TokioIo::new(Unstalled::new(stream, STALL)), service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut serving = pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return closed(ended),

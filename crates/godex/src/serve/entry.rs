@@ -1,6 +1,7 @@
 //! The record of one request: written exactly once, when its answer ends, or when it is
 //! dropped because the client left.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,6 +39,8 @@ pub(super) struct Entry {
     cost: Cost,
     /// What reading the request costs, as far as its size tells.
     estimate: u64,
+    /// Where it comes from.
+    remote: IpAddr,
     /// What the client calls this request.
     pub(super) request_id: String,
     /// The path.
@@ -61,6 +64,7 @@ impl Entry {
         key: Arc<Key>,
         request_id: String,
         path: &'static str,
+        remote: IpAddr,
     ) -> Self {
         app.board.begin();
         Self {
@@ -74,6 +78,7 @@ impl Entry {
             estimate: 0,
             request_id,
             path,
+            remote,
             model: String::new(),
             stream: false,
             session: String::new(),
@@ -151,7 +156,7 @@ impl Entry {
         self.app.ledger.record(&line);
         self.app.board.end(&line);
         if self.app.logs_requests() {
-            log(&line);
+            log(&line, self.remote);
         }
     }
 }
@@ -162,11 +167,12 @@ impl Drop for Entry {
     }
 }
 
-fn log(line: &Line<'_>) {
+fn log(line: &Line<'_>, remote: IpAddr) {
     let model: String = line.model.chars().filter(|c| !c.is_control()).take(64).collect();
     tracing::info!(
         target: logging::REQUESTS,
         request_id = %line.request_id,
+        remote = %remote,
         key.id = %line.key_id,
         path = %line.path,
         model = %model,

@@ -46,6 +46,10 @@ pub(super) enum ApiError {
     ClientGone,
     /// A body that is not announced as JSON, from a token that was made up.
     NotJson,
+    /// Something that is no request.
+    NoRequest,
+    /// A first line that is too long.
+    LineTooLong,
     /// A head that is too large.
     HeadTooLarge,
     /// A head with no host, with several, or with one that cannot be one.
@@ -153,6 +157,9 @@ impl ApiError {
                 format!("The body is not what its content encoding '{encoding}' says, or was cut off.")),
             Self::NotJson => look(415, INVALID, "unsupported_media_type",
                 "With --allow-any-key a request needs the header 'Content-Type: application/json', which no web page can send unasked."),
+            Self::NoRequest => look(400, INVALID, "malformed_request",
+                "This is no HTTP request that can be read. The proxy speaks HTTP/1.1."),
+            Self::LineTooLong => look(414, INVALID, "uri_too_long", "The address of the request is too long."),
             Self::HeadTooLarge => look(431, INVALID, "request_header_fields_too_large",
                 "The headers are larger than 64 KiB in all, or more than 100."),
             Self::NoHost => look(400, INVALID, "invalid_host",
@@ -194,11 +201,16 @@ impl ApiError {
         }
     }
 
+    /// The body of the answer.
+    pub(super) fn body(&self) -> String {
+        self.look().body()
+    }
+
     /// The error as an answer.
     pub(super) fn into_response(self) -> Response<AnswerBody> {
         let look = self.look();
         let status = StatusCode::from_u16(look.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = answer::json(status, format!("{{\"error\":{}}}", look.json()));
+        let mut response = answer::json(status, look.body());
         let answer_headers = response.headers_mut();
         look.describe(answer_headers);
         match &self {
@@ -229,6 +241,8 @@ impl ApiError {
             | Self::TooLarge { .. }
             | Self::Garbled(_)
             | Self::NotJson
+            | Self::NoRequest
+            | Self::LineTooLong
             | Self::NoHost
             | Self::WrongHost(_)
             | Self::Origin(_)
@@ -242,6 +256,10 @@ impl ApiError {
 }
 
 impl Look {
+    fn body(&self) -> String {
+        format!("{{\"error\":{}}}", self.json())
+    }
+
     /// The error object.
     pub(super) fn json(&self) -> String {
         let mut writer = Writer::new(256);

@@ -33,7 +33,8 @@ use crate::upstream::open::{Answer, Ready};
 pub(super) struct Exchange {
     pub(super) app: Arc<App>,
     pub(super) key: Arc<Key>,
-    pub(super) peer: IpAddr,
+    /// Where it comes from.
+    pub(super) remote: IpAddr,
     pub(super) entry: Entry,
     /// Headers the answer carries whatever becomes of it.
     pub(super) extra: HeaderMap,
@@ -143,7 +144,7 @@ impl Exchange {
 
     /// The session of the request, by the mission's order and what clients of today send.
     fn session(&self, ask: &Ask, head: &HeaderMap) -> Name {
-        let remote = self.peer.to_canonical().to_string();
+        let remote = self.remote.to_string();
         let user = ask.user.as_deref().filter(|it| !it.is_empty()).map(Source::User);
         let source = user
             .or_else(|| passed::openclaw_session(head).map(Source::OpenClaw))

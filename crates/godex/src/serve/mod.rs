@@ -20,11 +20,14 @@ mod models;
 mod openapi;
 mod passed;
 mod relay;
+mod remote;
 mod responses;
 mod rest;
 mod router;
 mod stall;
 mod state;
+pub(crate) mod tls;
+mod unreadable;
 mod usage;
 mod watch;
 
@@ -34,6 +37,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Login;
@@ -46,7 +50,9 @@ use crate::store::secret;
 use crate::tasks::Tasks;
 use crate::upstream::connect::HttpClient;
 pub(crate) use admin::Socket;
+use connections::Door;
 use state::App;
+use tls::Tls;
 
 /// A usage log whose unread part takes a moment, in bytes.
 const LARGE_LOG: u64 = 64 << 20;
@@ -62,6 +68,10 @@ pub(crate) struct Parts {
     pub(crate) login: Login,
     /// Whose requests are served.
     pub(crate) keys: Arc<Keys>,
+    /// The certificate, if connections shall be private.
+    pub(crate) tls: Option<Arc<Tls>>,
+    /// Asks for keys and certificate to be read again.
+    pub(crate) reload: Arc<Notify>,
     /// Background work.
     pub(crate) tasks: Tasks,
     /// What was logged lately.
@@ -81,7 +91,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Parts { http, login, keys, tasks, tail } = parts;
+    let Parts { http, login, keys, tls, reload, tasks, tail } = parts;
     let listen = listener.local_addr()?;
     let about = admin::About {
         listen: listen.to_string(),
@@ -94,7 +104,7 @@ pub(crate) async fn run(
     let secret = secret::of_installation(&config.keys_path);
     let stop = CancellationToken::new();
     let ledger_stop = CancellationToken::new();
-    let drain = config.drain_timeout;
+    let (drain, most) = (config.drain_timeout, config.max_connections);
     let app = App::new(
         config,
         http,
@@ -118,6 +128,8 @@ pub(crate) async fn run(
         memory.turns().forget_unless(|id| keys.knows(id));
     };
     tasks.spawn(Arc::clone(&app.keys).watch(stop.clone(), forget));
+    let again = read_again(Arc::clone(&app), tls.clone(), reload);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(again));
     let keeping = tasks.spawn(Arc::clone(&ledger).run(ledger_stop.clone()));
 
     if let Some(socket) = socket {
@@ -126,7 +138,8 @@ pub(crate) async fn run(
     }
     listener.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(listener)?;
-    connections::serve(&app, &tasks, listener, shutdown, drain).await;
+    let door = Door { most, tls };
+    connections::serve(&app, &tasks, listener, door, shutdown, drain).await;
     stop.cancel();
     app.models.stop();
     ledger_stop.cancel();
@@ -150,6 +163,27 @@ pub(crate) fn open_socket(config: &Config, port: u16) -> Option<Socket> {
             );
         })
         .ok()
+}
+
+/// Reads the keys and the certificate again whenever it is asked for. What cannot be read
+/// leaves the last good ones in use.
+async fn read_again(app: Arc<App>, tls: Option<Arc<Tls>>, asked: Arc<Notify>) {
+    loop {
+        asked.notified().await;
+        let (app, tls) = (Arc::clone(&app), tls.clone());
+        let reading = move || {
+            if app.keys.look() {
+                app.memory().forget_unless(|id| app.keys.knows(id));
+                app.turns().forget_unless(|id| app.keys.knows(id));
+            }
+            match tls.as_ref().map_or(Ok(()), |tls| tls.reload()) {
+                Ok(()) => tracing::info!("keys and certificate have been read again"),
+                Err(error) => tracing::error!("{error}; the last good certificate stays in use"),
+            }
+        };
+        // A panic in there has been reported by the panic hook.
+        let _ = tokio::task::spawn_blocking(reading).await;
+    }
 }
 
 /// Adds what the usage log knows of the past to what keys have spent. Blocks the thread.

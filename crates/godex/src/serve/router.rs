@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use super::entry::Entry;
 use super::error::ApiError;
 use super::exchange::{self, Exchange};
 use super::state::App;
-use super::{admit, body, chat, health, models, openapi, responses, usage};
+use super::{admit, body, chat, health, models, openapi, remote, responses, usage};
 use crate::clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -112,18 +112,19 @@ pub(super) async fn answer(
 ) -> Response<AnswerBody> {
     let started = clock::monotonic();
     let id = request_id();
+    let remote = remote::client(peer.ip(), request.headers(), &app.trusted);
     let logged =
         app.logs_requests().then(|| (request.method().clone(), request.uri().path().to_owned()));
     let page = app.browser.page(request.headers());
     // On the heap, so that connections that wait for a request do not hold the room for one.
-    let outcome = Box::pin(caught(route(app, peer, request, &page, &id))).await;
+    let outcome = Box::pin(caught(route(app, remote, request, &page, &id))).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
     let mut response = match outcome {
         Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,
         Err(error) => error.into_response(),
     };
     if let Some((method, path)) = logged.filter(|_| !exchanged) {
-        log(&id, &method, &path, response.status(), started);
+        log(&id, remote, (&method, &path), response.status(), started);
     }
     finish(response.headers_mut(), &id, started);
     page.describe(response.headers_mut());
@@ -138,7 +139,7 @@ enum Routed {
 
 async fn route(
     app: Arc<App>,
-    peer: SocketAddr,
+    remote: IpAddr,
     request: Request<Incoming>,
     page: &Page,
     id: &str,
@@ -146,7 +147,7 @@ async fn route(
     let (parts, incoming) = request.into_parts();
     let mut upload = Upload::new(incoming, &parts.headers);
     let routed = match admissible(&app, &parts, page) {
-        Ok(()) => direct(&app, peer, parts, &mut upload, id).await,
+        Ok(()) => direct(&app, remote, parts, &mut upload, id).await,
         Err(error) => Err(error),
     };
     if let Some(rest) = upload.rest() {
@@ -171,7 +172,7 @@ fn admissible(app: &App, parts: &request::Parts, page: &Page) -> Result<(), ApiE
 
 async fn direct(
     app: &Arc<App>,
-    peer: SocketAddr,
+    remote: IpAddr,
     parts: request::Parts,
     body: &mut Upload,
     id: &str,
@@ -206,14 +207,9 @@ async fn direct(
                 return Err(ApiError::Draining);
             }
             let path = if route == Route::Chat { "/v1/chat/completions" } else { "/v1/responses" };
-            let entry = Entry::open(Arc::clone(app), Arc::clone(&key), id.to_owned(), path);
-            let mut exchange = Exchange {
-                app: Arc::clone(app),
-                key,
-                peer: peer.ip(),
-                entry,
-                extra: HeaderMap::new(),
-            };
+            let entry = Entry::open(Arc::clone(app), Arc::clone(&key), id.to_owned(), path, remote);
+            let mut exchange =
+                Exchange { app: Arc::clone(app), key, remote, entry, extra: HeaderMap::new() };
             let prepared = if route == Route::Chat {
                 chat::prepare(&mut exchange, &parts, body).await
             } else {
@@ -268,7 +264,7 @@ fn finish(headers: &mut HeaderMap, id: &str, started: Instant) {
 }
 
 /// A name for one request.
-fn request_id() -> String {
+pub(super) fn request_id() -> String {
     let bytes: [u8; 16] = clock::random().unwrap_or_default();
     let mut id = String::with_capacity(36);
     id.push_str("req_");
@@ -278,7 +274,13 @@ fn request_id() -> String {
     id
 }
 
-fn log(id: &str, method: &Method, path: &str, status: StatusCode, started: Instant) {
+fn log(
+    id: &str,
+    remote: IpAddr,
+    (method, path): (&Method, &str),
+    status: StatusCode,
+    started: Instant,
+) {
     let path: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
     let duration_ms =
         u64::try_from(clock::monotonic().saturating_duration_since(started).as_millis())
@@ -287,6 +289,7 @@ fn log(id: &str, method: &Method, path: &str, status: StatusCode, started: Insta
     tracing::info!(
         target: crate::logging::REQUESTS,
         request_id = %id,
+        remote = %remote,
         method = %method,
         path = %path,
         status,

@@ -12,6 +12,7 @@ use godex_core::session::{self, Memory};
 use godex_core::translate::chat_from_responses::ReasoningMode;
 use godex_core::turns::{self, Turns};
 
+use ipnet::IpNet;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -53,6 +54,8 @@ pub(super) struct App {
     pub(super) may_refresh: bool,
     /// What keeps pages of strangers out.
     pub(super) browser: Browser,
+    /// Networks whose word on where a request comes from is taken.
+    pub(super) trusted: Vec<IpNet>,
     /// Background work.
     pub(super) tasks: Tasks,
     /// Instructions of last resort, with the escapes of a JSON string.
@@ -98,6 +101,7 @@ impl App {
         let idle = config.upstream_idle_timeout;
         Some(Arc::new(Self {
             browser: Browser::new(&config),
+            trusted: config.trusted_proxies,
             opener: Arc::new(Opener::new(Arc::clone(&backend), idle)),
             models: Models::new(backend, tasks.clone()),
             names: Names {

@@ -33,6 +33,10 @@ const VALUES: &[(&str, &str, &str, &str, &str)] = &[
     ("--mock", "GODEX_PROXY_MOCK", "false", "maybe", "true or false"),
     ("--log-format", "GODEX_PROXY_LOG_FORMAT", "human", "xml", "one of auto, human, json"),
     ("--max-body", "GODEX_PROXY_MAX_BODY", "10MiB", "10MB", "like 64MiB"),
+    ("--insecure-http", "GODEX_PROXY_INSECURE_HTTP", "yes", "maybe", "true or false"),
+    ("--insecure-any-key", "GODEX_PROXY_INSECURE_ANY_KEY", "yes", "maybe", "true or false"),
+    ("--trusted-proxy", "GODEX_PROXY_TRUSTED_PROXY", "10.0.0.0/8,::1", "10/8", "like 10.0.0.0/8"),
+    ("--max-connections", "GODEX_PROXY_MAX_CONNECTIONS", "5", "0", "like 10000"),
     ("--allowed-host", "GODEX_PROXY_ALLOWED_HOST", "a.local,[::2]", "a:80", "like proxy.local"),
     ("--cors-origin", "GODEX_PROXY_CORS_ORIGIN", "https://a.b,x://y", "*", "like https://chat"),
     ("--heartbeat", "GODEX_PROXY_HEARTBEAT", "0s", "often", "like 30s, 15m or 6h"),
@@ -104,7 +108,7 @@ fn a_refusal_says_what_why_and_the_remedy() {
     ");
     insta::assert_snapshot!(said(&["--allow-any-key", "--listen", "0.0.0.0:0"], &[]), @r"
     error: --allow-any-key on 0.0.0.0:0 would let the whole network use your ChatGPT account
-      help:  listen on loopback, --listen 127.0.0.1:39001, or require keys, --allow-any-key=false
+      help:  listen on loopback, --listen 127.0.0.1:39001, or require keys, --allow-any-key=false; if everybody shall get in, --insecure-any-key
     ");
     insta::assert_snapshot!(said(&["--allow-any-key", "false"], &[]), @r"
     error: unrecognized subcommand 'false'

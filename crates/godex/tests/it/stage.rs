@@ -180,8 +180,9 @@ impl Proxy {
         let ready = said.wait_for(|said| said.contains("curl ")).await.is_ok();
         let banner = said.borrow().clone();
         assert!(ready, "it ended instead of serving:\n{banner}");
-        let (_, url) = banner.split_once("listening   http://").unwrap();
-        let (address, _) = url.split_once("/v1").unwrap();
+        let (_, url) = banner.split_once("listening   ").unwrap();
+        let (_, rest) = url.split_once("://").unwrap();
+        let (address, _) = rest.split_once("/v1").unwrap();
         Self { child, said, http: http(), address: address.to_owned(), key: KEY.to_owned() }
     }
 

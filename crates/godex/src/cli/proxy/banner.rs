@@ -13,7 +13,7 @@ pub(super) fn ready(
     address: SocketAddr,
     colour: bool,
 ) -> String {
-    let url = format!("http://{}/v1", reachable(address));
+    let url = url(config, address);
     let mut text = title("ready", colour);
     row(&mut text, "listening", &listening(address, &url));
     row(&mut text, "backend", config.base_url.as_str());
@@ -37,7 +37,7 @@ pub(super) fn mock(
     key: Option<&str>,
     colour: bool,
 ) -> String {
-    let url = format!("http://{}/v1", reachable(address));
+    let url = url(config, address);
     let what = "MOCK backend: canned answers, nothing leaves this machine";
     let mut text = title(what, colour);
     row(&mut text, "listening", &listening(address, &url));
@@ -91,6 +91,12 @@ fn listening(address: SocketAddr, url: &str) -> String {
     } else {
         url.to_owned()
     }
+}
+
+/// The base URL of a client on this machine.
+fn url(config: &Config, address: SocketAddr) -> String {
+    let scheme = if config.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{}/v1", reachable(address))
 }
 
 /// The address a client on this machine connects to.

@@ -30,6 +30,8 @@ fn every_error_has_its_row() {
         ApiError::Encoding("lzma\n".to_owned()),
         ApiError::Garbled("gzip"),
         ApiError::NotJson,
+        ApiError::NoRequest,
+        ApiError::LineTooLong,
         ApiError::HeadTooLarge,
         ApiError::NoHost,
         ApiError::WrongHost("evil.example\u{7}".to_owned()),
