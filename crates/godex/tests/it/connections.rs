@@ -24,8 +24,9 @@ fn post(address: &str, lines: &str, body: &str) -> String {
 }
 
 fn padded(address: &str, lines: usize, length: usize) -> String {
-    let padding: String =
+    let padding: Vec<_> =
         (0..lines).map(|line| format!("x-{line}: {}\r\n", "a".repeat(length))).collect();
+    let padding = padding.concat();
     format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n{padding}\r\n")
 }
 
@@ -43,7 +44,7 @@ fn connections_that_send_no_head_are_closed_and_so_are_idle_ones() {
             while writer.write_all(drop.as_bytes()).await.is_ok() {
                 sleep(pause).await;
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         tokio::select! {
             _ = reading => begun.elapsed(),
