@@ -229,7 +229,7 @@ impl ApiError {
             }
             Self::Problem(problem) => {
                 if let Problem::Fault(_, told) = problem.as_ref() {
-                    passed::downstream(told, answer_headers);
+                    passed::downstream(told, answer_headers, None);
                 }
             }
             // What is left of the body may never come.

@@ -19,6 +19,7 @@ use super::body::Upload;
 use super::entry::Entry;
 use super::error::ApiError;
 use super::face::Face;
+use super::passed::Named;
 use super::relay::{Opening, Relay};
 use super::state::App;
 use super::watch::Watch;
@@ -49,6 +50,7 @@ pub(super) struct Prepared {
     stream: bool,
     dropped: Vec<String>,
     stood_in: Option<String>,
+    model: Named,
 }
 
 impl Exchange {
@@ -125,7 +127,8 @@ impl Exchange {
             turn,
             stream,
             dropped: draft.dropped,
-            stood_in: chosen.stand_in.then_some(chosen.upstream),
+            stood_in: chosen.stand_in.then(|| chosen.upstream.clone()),
+            model: Named { upstream: chosen.upstream, shown: chosen.shown },
         })
     }
 
@@ -245,8 +248,8 @@ impl Exchange {
     /// Sends the request.
     async fn send(self, prepared: Prepared) -> Result<Response<AnswerBody>, ApiError> {
         let Self { app, key, mut entry, .. } = self;
-        let Prepared { ready, mut face, session, turn, stream, mut dropped, mut stood_in } =
-            prepared;
+        let Prepared { ready, mut face, session, turn, stream, mut dropped, .. } = prepared;
+        let (mut stood_in, mut model) = (prepared.stood_in, prepared.model);
         let opener = Arc::clone(&app.opener);
         let committed = Arc::clone(&ready.committed);
         let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
@@ -272,7 +275,10 @@ impl Exchange {
             Some(Ok(Answer { mut opened, dropped: more, stood_in: other })) => {
                 drop(attempts);
                 dropped.extend(more);
-                stood_in = other.or(stood_in);
+                if let Some(other) = other {
+                    model.upstream.clone_from(&other);
+                    stood_in = Some(other);
+                }
                 let from_backend = std::mem::take(&mut opened.headers);
                 app.board.plan(&from_backend);
                 let idle = app.idle;
@@ -287,7 +293,7 @@ impl Exchange {
                         answer.map_err(|fault| collect::failed(&mut watch, fault))?,
                     )
                 };
-                passed::downstream(&from_backend, response.headers_mut());
+                passed::downstream(&from_backend, response.headers_mut(), Some(&model));
                 response
             }
         };

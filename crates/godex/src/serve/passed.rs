@@ -4,6 +4,8 @@
 use godex_core::codex::draft::Dialect;
 use http::{HeaderMap, HeaderName};
 
+use super::answer;
+
 const LITE: &str = "x-openai-internal-codex-responses-lite";
 
 /// What the Codex CLI tells the backend.
@@ -19,7 +21,9 @@ const FROM_CODEX: &[&str] = &[
 ];
 
 /// What the backend tells about itself, besides everything that begins with `x-codex-`.
-const TO_CLIENT: &[&str] = &["x-models-etag", "openai-model"];
+const TO_CLIENT: &[&str] = &["x-models-etag", MODEL];
+/// Which model answers. The Codex CLI warns of a flagged account when it is not the one asked for.
+const MODEL: &str = "openai-model";
 
 /// Names of sessions that clients send as headers, in the order of preference.
 const SESSIONS: &[&str] = &["session-id", "session_id", "x-session-id", "x-session-affinity"];
@@ -49,10 +53,23 @@ pub(super) fn upstream(headers: &HeaderMap, dialect: Dialect) -> HeaderMap {
     passed
 }
 
-/// Adds the headers that come back.
-pub(super) fn downstream(from: &HeaderMap, to: &mut HeaderMap) {
+/// A model that the client knows under another name.
+#[derive(Debug, Clone)]
+pub(super) struct Named {
+    /// As it was sent.
+    pub(super) upstream: String,
+    /// As the client asked for it.
+    pub(super) shown: String,
+}
+
+/// Adds the headers that come back. Where the model that was sent answers, it does so under the
+/// name that the client asked for; any other is told as it is.
+pub(super) fn downstream(from: &HeaderMap, to: &mut HeaderMap, model: Option<&Named>) {
     for (name, value) in from {
-        if name.as_str().starts_with("x-codex-") || TO_CLIENT.contains(&name.as_str()) {
+        let asked_for = model.filter(|it| name == MODEL && value == it.upstream.as_str());
+        if let Some(model) = asked_for {
+            answer::set(to, HeaderName::from_static(MODEL), &model.shown);
+        } else if name.as_str().starts_with("x-codex-") || TO_CLIENT.contains(&name.as_str()) {
             to.append(name, value.clone());
         }
     }
@@ -112,6 +129,7 @@ mod tests {
 
     #[test]
     fn the_backends_news_come_back_and_nothing_else() {
+        let named = Named { upstream: "m".into(), shown: "mine".into() };
         let mut to = HeaderMap::new();
         downstream(
             &headers(&[
@@ -121,7 +139,12 @@ mod tests {
                 ("cf-ray", "r"),
             ]),
             &mut to,
+            Some(&named),
         );
         assert_eq!(to.len(), 2);
+        assert_eq!(to["openai-model"], "mine");
+        downstream(&headers(&[("openai-model", "other")]), &mut to, Some(&named));
+        let told: Vec<_> = to.get_all("openai-model").iter().collect();
+        assert_eq!(told, ["mine", "other"]);
     }
 }

@@ -78,6 +78,7 @@ fn without_the_accounts_list_the_bundled_one_is_shown_and_names_go_upstream() {
         let reply = proxy.responses(&json!({"input": "hi"})).await;
         assert_eq!(reply.fine()["model"], "gpt-5.2-codex");
         assert_eq!(reply.header("x-godex-model"), "gpt-6.1-sol");
+        assert_eq!(reply.header("openai-model"), "gpt-5.2-codex", "the CLI warns of any other");
     });
 }
 
