@@ -197,7 +197,7 @@ fn utf8(text: &[u8]) -> Result<&str, Malformed> {
 }
 
 /// A string's text without its escapes; `None` when they name no character.
-fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
     if !escaped.contains('\\') {
         return Some(Cow::Borrowed(escaped));
     }
