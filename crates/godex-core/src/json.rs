@@ -15,6 +15,10 @@ use self::scan::Scanner;
 /// The deepest nesting a request may have; `serde_json` draws the same line.
 const MAX_DEPTH: u32 = 128;
 
+/// How many members and elements are held of one text: they take many times the room of a text
+/// that is made of little else. The longest conversations of agents have a hundredth of it.
+const MOST_HELD: usize = 1 << 19;
+
 /// Past this many fields, duplicates are found through a hash table.
 const FEW_FIELDS: usize = 32;
 
@@ -27,6 +31,9 @@ pub enum Malformed {
     /// Nested deeper than 128 levels.
     #[error("nested deeper than {MAX_DEPTH} levels")]
     TooDeep,
+    /// More members and elements than are held.
+    #[error("more than {MOST_HELD} members and elements")]
+    TooMany,
 }
 
 /// The text of one JSON value. That it exists is the proof that it is valid.

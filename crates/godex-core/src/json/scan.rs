@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::run::{closing_quote, plain_end};
-use super::{Element, MAX_DEPTH, Malformed, Object, Raw, Value, unescape};
+use super::{Element, MAX_DEPTH, MOST_HELD, Malformed, Object, Raw, Value, unescape};
 
 /// The fields of an object, in the order written.
 pub(super) type Fields<'a, V> = Vec<(Cow<'a, str>, V)>;
@@ -21,6 +21,8 @@ pub(super) enum Fault {
     Unfinished,
     /// Too many levels.
     TooDeep,
+    /// Too many members and elements to hold.
+    TooMany,
     /// A whole value, but no object.
     NotAnObject,
 }
@@ -30,6 +32,7 @@ impl Fault {
     pub(super) fn explain(self, text: &str) -> Malformed {
         match self {
             Self::TooDeep => Malformed::TooDeep,
+            Self::TooMany => Malformed::TooMany,
             Self::Unfinished => Malformed::Syntax("it ends in the middle".to_owned()),
             Self::NotAnObject => Malformed::Syntax("it is JSON, but not an object".to_owned()),
             Self::Unexpected(at) => {
@@ -49,17 +52,19 @@ pub(super) struct Scanner<'a> {
     at: usize,
     /// The text has been proven valid.
     trusting: bool,
+    /// How many members and elements may still be held.
+    room: usize,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner that checks every byte.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, trusting: false }
+        Self { text, bytes: text.as_bytes(), at: 0, trusting: false, room: MOST_HELD }
     }
 
     /// A scanner for text that is valid JSON.
     pub(super) fn trusting(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, trusting: true }
+        Self { text, bytes: text.as_bytes(), at: 0, trusting: true, room: MOST_HELD }
     }
 
     /// Only white space is left.
@@ -83,12 +88,14 @@ impl<'a> Scanner<'a> {
             }
             None => return Err(Fault::Unfinished),
         }
-        let mut fields = Vec::with_capacity(8);
+        let mut fields = Vec::new();
         if self.peek() == Some(b'}') {
             self.at += 1;
             return Ok(fields);
         }
+        fields.reserve(8);
         loop {
+            self.hold()?;
             let key = self.key()?;
             let value = value(self, &key)?;
             fields.push((key, value));
@@ -96,6 +103,12 @@ impl<'a> Scanner<'a> {
                 return Ok(fields);
             }
         }
+    }
+
+    /// Counts one more member or element.
+    fn hold(&mut self) -> Result<(), Fault> {
+        self.room = self.room.checked_sub(1).ok_or(Fault::TooMany)?;
+        Ok(())
     }
 
     /// Whether a comma follows, and not the end of the object or list.
@@ -153,12 +166,13 @@ impl<'a> Scanner<'a> {
             Some(_) => return Err(Fault::Unexpected(self.at)),
             None => return Err(Fault::Unfinished),
         }
-        let mut elements = Vec::with_capacity(8);
+        let mut elements = Vec::new();
         if self.peek() == Some(b']') {
             self.at += 1;
             return Ok(elements);
         }
         loop {
+            self.hold()?;
             elements.push(element(self)?);
             if !self.goes_on(b']')? {
                 return Ok(elements);

@@ -43,3 +43,15 @@ fn strings_come_back_unescaped() {
     assert!(matches!(object.string("b"), Some(Cow::Borrowed("plain"))));
     assert_eq!(object.string("c"), None);
 }
+
+#[test]
+fn what_is_held_of_a_text_is_bounded() {
+    let list = |elements: usize| format!(r#"{{"a":[{}{{}}]}}"#, "{},".repeat(elements - 1));
+    assert!(Body::parse(list(MOST_HELD - 1).as_bytes()).is_ok());
+    assert!(matches!(Body::parse(list(MOST_HELD).as_bytes()), Err(Malformed::TooMany)));
+    let wide = format!(r#"{{"b":[{{"x":1}}],{}"z":0}}"#, r#""a":1,"#.repeat(MOST_HELD));
+    assert!(matches!(Object::parse(wide.as_bytes()), Err(Malformed::TooMany)));
+    // What nobody takes apart may be as long as the body.
+    let deep = format!(r#"{{"a":{{"b":[{}0]}}}}"#, "0,".repeat(MOST_HELD));
+    assert!(Body::parse(deep.as_bytes()).is_ok());
+}

@@ -24,6 +24,7 @@ fn every_error_has_its_row() {
         ApiError::NoKey,
         ApiError::WrongKey,
         ApiError::Malformed(Malformed::TooDeep),
+        ApiError::Malformed(Malformed::TooMany),
         ApiError::Refused(Refused::missing("input")),
         ApiError::TooLarge { limit: 9 },
         ApiError::TooSlow,
