@@ -3,7 +3,7 @@
 use godex_mock::record::{Ending, Received};
 use serde_json::{Value, json};
 
-use crate::backend::{STREAM, closing, opening};
+use crate::backend::{STREAM, closing, event, opening};
 use crate::client::Reply;
 use crate::stage::{Stage, asked, play, question, streamed, with};
 
@@ -96,6 +96,35 @@ fn req2_a_backend_that_goes_on_after_the_end_is_left_and_its_cost_guessed() {
                 all.iter().filter(|it| matches!(it.ending, Ending::Cancelled(_))).count() == count
             };
             stage.backend.mock.until(cancelled).await;
+            let record = stage.records().pop().unwrap();
+            assert_eq!((&record["status"], &record["estimated"]), (&json!(200), &json!(true)));
+            let told = match serde_json::from_str::<Value>(&reply.body) {
+                Ok(whole) => whole["usage"].clone(),
+                Err(_) => reply.chunks().pop().unwrap()["usage"].clone(),
+            };
+            assert!(told["total_tokens"].as_u64().is_some_and(|it| it > 0), "{told}");
+            assert_eq!(record["total_tokens"], told["total_tokens"]);
+        }
+    });
+}
+
+#[test]
+fn req2_an_ended_text_is_no_failure_although_its_backend_fails_behind_it() {
+    play(async {
+        let mut stage = Stage::on_backend(&[]).await;
+        let failed = json!({"type": "response.failed", "sequence_number": 5, "response": {
+            "id": "resp_1", "status": "failed", "output": [],
+            "error": {"code": "server_error", "message": "broken"},
+        }});
+        let more = json!({"stop": "el", "stream_options": {"include_usage": true}});
+        let body = with(asked("hi"), more);
+        for body in [body.clone(), streamed(body)] {
+            let playing = async {
+                let turn = stage.backend.turn().await;
+                turn.answer([STREAM, &opening(), &event(&failed)].concat()).await;
+            };
+            let (reply, ()) = tokio::join!(stage.proxy.chat(&body), playing);
+            assert_eq!(said(&reply), ("H".to_owned(), vec!["stop".to_owned()]));
             let record = stage.records().pop().unwrap();
             assert_eq!((&record["status"], &record["estimated"]), (&json!(200), &json!(true)));
             let told = match serde_json::from_str::<Value>(&reply.body) {
