@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use crate::clock;
+use crate::upstream::open::{Answer, Problem};
 
 /// How many requests are remembered, and how many of those that failed.
 const LATELY: usize = 32;
@@ -100,8 +101,16 @@ impl Board {
         keep(&mut memory.lately, seen, LATELY);
     }
 
-    /// Notes what the backend says about the plan's windows.
-    pub(super) fn plan(&self, headers: &HeaderMap) {
+    /// Notes what the backend says about the plan's windows, with an answer or an error.
+    pub(super) fn plan(&self, outcome: &Result<Answer, Problem>) {
+        match outcome {
+            Ok(answer) => self.windows(&answer.opened.headers),
+            Err(Problem::Fault(_, told)) => self.windows(told),
+            Err(Problem::Login(_)) => {}
+        }
+    }
+
+    fn windows(&self, headers: &HeaderMap) {
         let found: Vec<_> =
             ["primary", "secondary"].into_iter().filter_map(|it| window(headers, it)).collect();
         if !found.is_empty() {
@@ -182,7 +191,7 @@ mod tests {
                 .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
                 .collect()
         };
-        board.plan(&headers(&[
+        board.windows(&headers(&[
             ("x-codex-primary-used-percent", "37.5"),
             ("x-codex-primary-window-minutes", "10080"),
             ("x-codex-primary-reset-at", "1795000000"),
@@ -194,7 +203,7 @@ mod tests {
             "window_minutes": 10080, "used_percent": 37.5, "resets_at": "2026-11-18T11:06:40Z",
         }]);
         assert_eq!(windows, expected);
-        board.plan(&headers(&[("x-codex-primary-used-percent", "9")]));
+        board.windows(&headers(&[("x-codex-primary-used-percent", "9")]));
         assert_eq!(board.document()["plan_windows"], windows, "what says nothing changes nothing");
     }
 }

@@ -250,9 +250,13 @@ impl Exchange {
         let Self { app, key, mut entry, .. } = self;
         let Prepared { ready, mut face, session, turn, stream, mut dropped, .. } = prepared;
         let (mut stood_in, mut model) = (prepared.stood_in, prepared.model);
-        let opener = Arc::clone(&app.opener);
+        let noting = Arc::clone(&app);
         let committed = Arc::clone(&ready.committed);
-        let mut attempts: Opening = Box::pin(async move { opener.open(ready).await });
+        let mut attempts: Opening = Box::pin(async move {
+            let outcome = noting.opener.open(ready).await;
+            noting.board.plan(&outcome);
+            outcome
+        });
         let outcome = match app.heartbeat.filter(|_| stream) {
             Some(heartbeat) => tokio::time::timeout(heartbeat, &mut attempts).await.ok(),
             None => Some(attempts.as_mut().await),
@@ -280,7 +284,6 @@ impl Exchange {
                     stood_in = Some(other);
                 }
                 let from_backend = std::mem::take(&mut opened.headers);
-                app.board.plan(&from_backend);
                 let idle = app.idle;
                 entry.accept();
                 let mut watch = Watch::new(app, entry, key_id, session, turn);

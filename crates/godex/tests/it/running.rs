@@ -7,8 +7,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::backend::{STREAM, closing, opening};
+use crate::client::Call;
 use crate::program::Home;
-use crate::stage::{Stage, play, question};
+use crate::stage::{Stage, play, question, streamed};
 
 /// The admin sockets of a home folder.
 fn sockets(home: &Home) -> Vec<PathBuf> {
@@ -70,6 +72,28 @@ fn the_running_proxy_tells_how_it_is_to_its_user_alone() {
         let Stage { home, proxy, backend: _backend } = stage;
         assert_eq!(proxy.end().await.code(), Some(0));
         assert!(sockets(&home).is_empty(), "it takes its socket with it");
+    });
+}
+
+#[test]
+fn the_windows_of_the_plan_are_known_from_errors_and_late_answers_too() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let spent = stage.proxy.responses(&question("[[mock: status 429]]")).await;
+        assert_eq!(spent.status, 429);
+        let windows = json(&stage.home, &["status", "--json"])["plan_windows"].clone();
+        assert_eq!(windows[0]["used_percent"], 12.0, "{windows}");
+
+        let mut stage = Stage::on_backend(&["--heartbeat=50ms"]).await;
+        let call = Call::responses(&streamed(question("hi")));
+        let (mut stream, turn) = tokio::join!(stage.proxy.open(call), stage.backend.turn());
+        stream.until(": keep-alive").await;
+        let told =
+            "\r\nx-codex-primary-used-percent: 37\r\nx-codex-primary-window-minutes: 300\r\n\r\n";
+        turn.answer([STREAM.replace("\r\n\r\n", told), opening(), closing()].concat()).await;
+        assert!(stream.rest().await.whole);
+        let windows = json(&stage.home, &["status", "--json"])["plan_windows"].clone();
+        assert_eq!(windows[0]["used_percent"], 37.0, "{windows}");
     });
 }
 
