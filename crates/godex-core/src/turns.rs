@@ -102,7 +102,7 @@ pub struct Open {
 impl Open {
     /// Takes the items of the answer; `None` when they are too much to be held.
     pub fn answer(mut self, items: &[Kept<'_>]) -> Option<Self> {
-        if items.iter().map(|kept| Held::cost(kept.json)).sum::<usize>() > self.room {
+        if items.iter().map(Held::cost).sum::<usize>() > self.room {
             return None;
         }
         let held = Held::all(&self.meter, items).into_iter();

@@ -9,8 +9,8 @@ use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
 use crate::json::{self, Element, Object, Raw, Writer};
 
-/// The longest id Codex takes, in characters.
-const LONGEST_ID: usize = 64;
+/// The longest id Codex takes, in characters; no item can be named by a longer one.
+pub const LONGEST_ID: usize = 64;
 
 /// What becomes of one element of the input.
 #[derive(Debug)]

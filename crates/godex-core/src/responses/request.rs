@@ -123,6 +123,7 @@ impl<'a> Reader<'a> {
                 self.take(read, index);
                 if self.draft.items.len() > before
                     && let Some(id) = element.object.as_ref().and_then(|it| it.string("id"))
+                    && id.chars().count() <= item::LONGEST_ID
                 {
                     self.draft.ids.push((before, id));
                 }

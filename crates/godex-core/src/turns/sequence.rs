@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::kept::Kept;
 use crate::codex::draft::Kind;
 
-/// What an item costs beside its text, its id included.
+/// What an item costs beside its text and its ids.
 const ITEM_BYTES: usize = 224;
 /// What a turn costs beside its items.
 const SEQUENCE_BYTES: usize = 160;
@@ -86,7 +86,7 @@ impl Held {
         if items.is_empty() {
             return Vec::new();
         }
-        let cost = items.iter().map(|it| Self::cost(it.json)).sum();
+        let cost = items.iter().map(Self::cost).sum();
         let mut text = String::with_capacity(items.iter().map(|it| it.json.len()).sum());
         let entries = items.iter().map(|it| {
             text.push_str(it.json);
@@ -100,9 +100,14 @@ impl Held {
         (0..count).map(|place| Self { block: Arc::clone(&block), place }).collect()
     }
 
-    /// What an item of this text costs.
-    pub(super) fn cost(json: &str) -> usize {
-        ITEM_BYTES + json.len()
+    /// What an item costs.
+    pub(super) fn cost(item: &Kept<'_>) -> usize {
+        let named = match &item.kind {
+            Kind::Call(call) | Kind::Output(call) => call.id.len(),
+            Kind::Reference(id) => id.len(),
+            Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => 0,
+        };
+        ITEM_BYTES + item.json.len() + item.id.map_or(0, str::len) + named
     }
 
     /// The item.

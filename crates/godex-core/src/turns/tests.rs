@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::codex::draft::{Dialect, Item, Kind};
+use crate::codex::draft::{Call, Dialect, Item, Kind};
 use crate::identity::{Namer, Source};
 use crate::key::KeyHash;
 
@@ -205,6 +205,26 @@ fn answers_under_way_count_and_leave_nothing_behind() {
         turns.open(&key(&n.to_string()), &conversation("c"), &draft(&["x"]), &none, now);
     }
     assert!(turns.owners.len() <= 2 * FEW_OWNERS, "{}", turns.owners.len());
+}
+
+#[test]
+fn the_names_that_items_bring_are_counted() {
+    let (mut turns, now) = (roomy(), start());
+    let (id, call_id) = ("i".repeat(3_000), "c".repeat(20_000));
+    let call = Call { id: call_id.as_str().into(), custom: false };
+    let mut draft = draft(&[]);
+    draft.items = vec![Item { kind: Kind::Output(call.clone()), json: "{}".into() }];
+    draft.ids = vec![(0, id.as_str().into())];
+    let none = Origins::default();
+    let open = turns.open(&key("a"), &conversation("c"), &draft, &none, now).unwrap();
+    let asked = turns.size().1;
+    assert!(asked >= 23_000, "{asked}");
+    let answer = Kept { id: Some(&id), kind: Kind::Call(call), json: "{}", hoisted: false };
+    let open = open.answer(&[answer]).unwrap();
+    assert!(turns.size().1 >= asked + 23_000, "{:?}", turns.size());
+    drop(open);
+    draft.ids = vec![(0, "i".repeat(1 << 19).into())];
+    assert!(turns.open(&key("a"), &conversation("c"), &draft, &none, now).is_none());
 }
 
 #[test]

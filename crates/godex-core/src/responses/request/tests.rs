@@ -195,3 +195,14 @@ fn wrong_values_are_refused_by_name() {
     refused(r#"{"input":"hi","instructions":5}"#, "instructions");
     refused(r#"{"input":"hi","n":2}"#, "n");
 }
+
+#[test]
+fn ids_that_no_reference_can_name_are_not_noted() {
+    let (fits, long) = ("\u{e4}".repeat(64), "x".repeat(65));
+    let body = format!(
+        r#"{{"input":[{{"id":"{long}","role":"user","content":"a"}},{{"id":"{fits}","role":"user","content":"b"}}]}}"#
+    );
+    let body = Body::parse(body.as_bytes()).unwrap();
+    let (_, draft) = read(body, Dialect::Standard, &Refusals::default()).unwrap();
+    assert_eq!(draft.ids, [(1, Cow::Borrowed(fits.as_str()))]);
+}
