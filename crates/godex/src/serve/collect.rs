@@ -93,14 +93,7 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
             face.patches().apply(response, watch.tap.output.json(status).as_deref())
         }
         Face::Chat(stream) => {
-            let mut items = watch.tap.output.items(status);
-            if items.is_empty() {
-                let listed = response
-                    .some("output")
-                    .and_then(godex_core::json::Raw::list)
-                    .unwrap_or_default();
-                items = listed.into_iter().map(|item| item.get().to_owned()).collect();
-            }
+            let items = watch.tap.output.items(status);
             completion(event.kind, response, &items, stream.look())
         }
     };
