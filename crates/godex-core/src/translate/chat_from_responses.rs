@@ -201,11 +201,8 @@ impl ChatStream {
         }
     }
 
-    /// Ends the stream with an error object, as the SDKs expect it.
-    pub fn fail(&mut self, error: &str, out: &mut Vec<u8>) {
-        if self.is_finished() {
-            return self.end(None, out);
-        }
+    /// Ends a stream with an error object, as the SDKs expect it.
+    pub fn fail(error: &str, out: &mut Vec<u8>) {
         out.extend_from_slice(b"data: {\"error\":");
         out.extend_from_slice(error.as_bytes());
         out.extend_from_slice(b"}\n\ndata: [DONE]\n\n");

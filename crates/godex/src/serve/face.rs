@@ -116,7 +116,7 @@ impl Face {
     pub(super) fn fail(&mut self, look: &error::Look, event: Option<&Event<'_>>, out: &mut Out) {
         match self {
             Self::Responses(face) => face.fail(look, event, out),
-            Self::Chat(stream) => stream.fail(&look.json(), out.bytes()),
+            Self::Chat(_) => ChatStream::fail(&look.json(), out.bytes()),
         }
     }
 

@@ -193,7 +193,7 @@ fn a_client_of_old_functions_gets_a_function_call() {
 #[test]
 fn a_failure_is_an_error_chunk_and_the_end() {
     let mut out = Vec::new();
-    ChatStream::new(look()).fail(r#"{"message":"m"}"#, &mut out);
+    ChatStream::fail(r#"{"message":"m"}"#, &mut out);
     assert_eq!(
         String::from_utf8(out).unwrap(),
         "data: {\"error\":{\"message\":\"m\"}}\n\ndata: [DONE]\n\n"
