@@ -15,7 +15,7 @@ const INTERRUPTED: &str = "[interrupted: this call has no output in the conversa
 
 /// Whether each call has its one output behind it and each output its call before it, as in
 /// nearly every request.
-pub fn are_whole(items: &[Item<'_>]) -> bool {
+fn are_whole(items: &[Item<'_>]) -> bool {
     let mut ends: Vec<(&Call<'_>, bool)> = items
         .iter()
         .filter_map(|item| match &item.kind {
@@ -37,12 +37,13 @@ pub fn are_whole(items: &[Item<'_>]) -> bool {
     })
 }
 
-/// The ids of calls that have an output but do not stand in front of it.
-pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
-    let mut missing = Vec::new();
+/// The ids of calls that have an output but do not stand in front of it; `None` when all pairs
+/// are whole and there is nothing to [`repair`].
+pub fn missing_calls(items: &[Item<'_>]) -> Option<Vec<String>> {
     if are_whole(items) {
-        return missing;
+        return None;
     }
+    let mut missing = Vec::new();
     let mut seen = HashSet::new();
     for item in items {
         match &item.kind {
@@ -59,18 +60,15 @@ pub fn missing_calls(items: &[Item<'_>]) -> Vec<String> {
             | Kind::Other => {}
         }
     }
-    missing
+    Some(missing)
 }
 
-/// Makes every pair whole. `remembered` holds calls by id, as the backend once gave them.
+/// Makes every pair whole; those that are stay as they are. `remembered` holds calls by id, as the backend once gave them.
 /// Returns whether an output had to become text for want of its call.
 pub fn repair<'a>(
     items: Vec<Item<'a>>,
     remembered: &HashMap<String, String, impl BuildHasher>,
 ) -> (Vec<Item<'a>>, bool) {
-    if are_whole(&items) {
-        return (items, false);
-    }
     let plan = Plan::of(&items);
     let mut orphans = false;
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
@@ -339,6 +337,9 @@ mod tests {
 
     #[test]
     fn the_calls_to_remember_are_named_once() {
-        assert_eq!(missing_calls(&[call("a"), output("a"), output("b"), output("b")]), ["b"]);
+        let items = [call("a"), output("a"), output("b"), output("b")];
+        assert_eq!(missing_calls(&items), Some(vec!["b".to_owned()]));
+        assert_eq!(missing_calls(&[call("a")]), Some(vec![]), "its output is missing");
+        assert_eq!(missing_calls(&items[..2]), None);
     }
 }

@@ -186,7 +186,7 @@ impl Exchange {
         let now = clock::monotonic();
 
         let mut memory = self.app.memory();
-        let recalled = memory.recall(key, session, &missing, now);
+        let recalled = memory.recall(key, session, missing.as_deref().unwrap_or_default(), now);
         let conversation = match recalled.conversation {
             Some(last) if opening.is_empty() => last,
             Some(_) | None => self.app.namer.conversation(session, &opening),
@@ -207,7 +207,8 @@ impl Exchange {
         let has_own = own.is_some();
         let remembered = recalled.instructions.filter(|_| !has_own);
         // The Codex CLI keeps its own history; a call of its may have several outputs.
-        if draft.dialect == Dialect::Codex && missing.is_empty() {
+        let fits = missing.is_none_or(|it| it.is_empty() && draft.dialect == Dialect::Codex);
+        if fits {
             return (remembered, conversation, turn);
         }
         let (items, orphans) = pairs::repair(std::mem::take(&mut draft.items), &recalled.calls);
