@@ -3,10 +3,11 @@
 
 use std::borrow::Cow;
 
+use super::content;
 use super::fields::Refusals;
 use super::names::ToolNames;
 use super::tools::Tools;
-use crate::json::{Object, Raw};
+use crate::json::{Object, Raw, Writer};
 
 /// Who speaks: an ordinary client of the public API, or the Codex CLI, whose requests are
 /// already in the backend's own dialect and pass with their developer prompt in place.
@@ -50,6 +51,42 @@ pub struct Item<'a> {
     pub kind: Kind<'a>,
     /// The item as it goes upstream.
     pub json: Cow<'a, str>,
+}
+
+impl Item<'_> {
+    /// Whether the other one says the same, be it in another form: the words of a message count,
+    /// and of other items all members but the id and the status.
+    pub fn repeats(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && (self.json == other.json
+                || self.said().is_some_and(|said| other.said() == Some(said)))
+    }
+
+    fn said(&self) -> Option<Vec<(String, String)>> {
+        let object = Object::of_text(&self.json)?;
+        if matches!(self.kind, Kind::User | Kind::Developer | Kind::Assistant) {
+            let texts = content::texts(object.get("content")?)?;
+            return Some(texts.into_iter().map(|it| (String::new(), it.to_owned())).collect());
+        }
+        let members = object.iter().filter(|(name, _)| !matches!(*name, "id" | "status"));
+        let mut members: Vec<_> =
+            members.map(|(name, value)| (name.to_owned(), value.get().to_owned())).collect();
+        members.sort_unstable();
+        Some(members)
+    }
+
+    /// Takes its id away.
+    pub fn remove_id(&mut self) {
+        let Some(object) = Object::of_text(&self.json) else { return };
+        if object.get("id").is_none() {
+            return;
+        }
+        let mut writer = Writer::new(self.json.len());
+        for (name, value) in object.iter().filter(|(name, _)| *name != "id") {
+            writer.raw(name, value.get());
+        }
+        self.json = Cow::Owned(writer.finish_text());
+    }
 }
 
 /// What kind of item it is, as far as anybody here asks.

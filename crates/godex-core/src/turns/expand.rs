@@ -2,7 +2,7 @@
 //! goes on from is put in front, what it refers to is put in its place.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::kept::Kept;
@@ -45,7 +45,8 @@ impl Recalled {
         Self { previous, references }
     }
 
-    /// Completes the input. An item that is there already is not repeated.
+    /// Completes the input. An item that is there already is not repeated; one that says something
+    /// else under the same id goes as well, without the id.
     pub fn expand<'a>(&'a self, draft: &mut Draft<'a>) -> Origins<'a> {
         let previous = self.previous.as_ref().map(|previous| (previous, previous.items()));
         let previous = previous.filter(|(turn, items)| !repeats(draft, turn, items));
@@ -57,7 +58,7 @@ impl Recalled {
             // What stood at the head of this input now stands in the middle of a conversation.
             draft.unhoist();
             for held in earlier {
-                out.recalled(held, draft);
+                out.put(held, draft);
             }
         }
         let items = std::mem::take(&mut draft.items);
@@ -66,13 +67,13 @@ impl Recalled {
         for (place, item) in items.into_iter().enumerate() {
             let id = named.next_if(|(at, _)| *at == place).map(|(_, id)| id);
             if matches!(item.kind, Kind::Reference(_)) {
-                if let Some(held) = references.next() {
-                    out.recalled(held, draft);
+                if let Some(held) = references.next()
+                    && held.kept().id.is_none_or(|id| !out.seen.contains_key(id))
+                {
+                    out.put(held, draft);
                 }
-            } else if id.as_ref().is_none_or(|id| out.seen.insert(id.clone())) {
-                draft.ids.extend(id.map(|id| (out.items.len(), id)));
-                out.items.push(item);
-                out.origins.push(None);
+            } else {
+                out.take(item, id, draft);
             }
         }
         draft.items = out.items;
@@ -99,26 +100,56 @@ struct Expansion<'a> {
     items: Vec<Item<'a>>,
     origins: Vec<Option<&'a Held>>,
     /// The ids so far.
-    seen: HashSet<Cow<'a, str>>,
+    seen: HashMap<Cow<'a, str>, Seen>,
+}
+
+/// Where the item of an id is.
+enum Seen {
+    Input(usize),
+    Hoisted(usize),
+    /// It cannot be replayed.
+    LeftOut,
 }
 
 impl<'a> Expansion<'a> {
-    fn recalled(&mut self, held: &'a Held, draft: &mut Draft<'a>) {
+    /// Puts an earlier item at the end.
+    fn put(&mut self, held: &'a Held, draft: &mut Draft<'a>) {
         let kept = held.kept();
-        if let Some(id) = kept.id
-            && !self.seen.insert(Cow::Borrowed(id))
-        {
-            return;
-        }
-        if kept.json.is_empty() {
+        let id = kept.id;
+        let place = if kept.json.is_empty() {
             // Reasoning that came without its encrypted content.
-            draft.drop_named(kept.id.unwrap_or_default());
+            draft.drop_named(id.unwrap_or_default());
+            Seen::LeftOut
         } else if kept.hoisted {
             draft.hoist(kept.texts(), kept.into_item());
+            Seen::Hoisted(draft.hoisted.len() - 1)
         } else {
             self.items.push(kept.into_item());
             self.origins.push(Some(held));
+            Seen::Input(self.items.len() - 1)
+        };
+        self.seen.extend(id.map(|id| (Cow::Borrowed(id), place)));
+    }
+
+    /// Takes an item of the request.
+    fn take(&mut self, mut item: Item<'a>, id: Option<Cow<'a, str>>, draft: &mut Draft<'a>) {
+        if let Some(id) = id {
+            let known = self.seen.get(&id).and_then(|place| match place {
+                Seen::Input(at) => self.items.get(*at),
+                Seen::Hoisted(at) => draft.hoisted.get(*at).map(|(_, item)| item),
+                Seen::LeftOut => None,
+            });
+            match known {
+                Some(known) if known.repeats(&item) => return,
+                Some(_) => item.remove_id(),
+                None => {
+                    self.seen.insert(id.clone(), Seen::Input(self.items.len()));
+                    draft.ids.push((self.items.len(), id));
+                }
+            }
         }
+        self.items.push(item);
+        self.origins.push(None);
     }
 }
 

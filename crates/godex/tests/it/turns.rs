@@ -201,6 +201,28 @@ fn req18_an_item_that_is_there_already_is_not_repeated() {
 }
 
 #[test]
+fn req18_an_item_that_says_something_else_under_a_known_id_is_sent() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let named = |text: &str| with(user(text), json!({"id": "msg_mine"}));
+        let first = response(&stage.proxy.responses(&json!({"input": [named("A")]})).await);
+        let answer = first["output"][0].clone();
+        response(&stage.proxy.responses(&after(&first, &json!([named("B")]))).await);
+        assert_eq!(sent(&stage), json!([named("A"), answer, user("B")]));
+        response(&stage.proxy.responses(&after(&first, &json!([named("A"), user("C")]))).await);
+        assert_eq!(sent(&stage), json!([named("A"), answer, user("C")]));
+        let reference = json!({"type": "item_reference", "id": answer["id"]});
+        let input = json!([named("B"), reference, named("C"), named("B")]);
+        response(&stage.proxy.responses(&json!({"input": input})).await);
+        assert_eq!(sent(&stage), json!([named("B"), answer, user("C")]));
+        // The same words in another form are no news.
+        let again = json!({"id": answer["id"], "role": "assistant", "content": answer["content"][0]["text"]});
+        response(&stage.proxy.responses(&after(&first, &json!([again, user("C")]))).await);
+        assert_eq!(sent(&stage), json!([named("A"), answer, user("C")]));
+    });
+}
+
+#[test]
 fn req18_a_client_that_sends_everything_and_names_it_too_says_it_once() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
