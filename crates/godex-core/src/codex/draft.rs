@@ -226,6 +226,8 @@ pub struct Draft<'a> {
     pub dialect: Dialect,
     /// Texts that make up the instructions, each with the escapes of a JSON string.
     pub instructions: Vec<Cow<'a, str>>,
+    /// How many of `instructions`, at their end, were recalled from an earlier turn.
+    pub recalled: usize,
     /// The input.
     pub items: Vec<Item<'a>>,
     /// Leading messages of the input that became instructions: how many texts each gave to the
@@ -255,6 +257,7 @@ impl<'a> Draft<'a> {
         Self {
             dialect,
             instructions: Vec::new(),
+            recalled: 0,
             items: Vec::new(),
             hoisted: Vec::new(),
             ids: Vec::new(),
@@ -313,6 +316,13 @@ impl<'a> Draft<'a> {
         self.instructions.extend(texts);
     }
 
+    /// Makes a message that was part of an earlier turn's instructions part of these, behind the
+    /// request's own.
+    pub fn hoist_recalled(&mut self, texts: Vec<Cow<'a, str>>, item: Item<'a>) {
+        self.recalled += texts.len();
+        self.hoist(texts, item);
+    }
+
     /// Puts the messages that became instructions back to the head of the input.
     pub fn unhoist(&mut self) {
         let texts: usize = self.hoisted.iter().map(|(texts, _)| texts).sum();
@@ -343,13 +353,40 @@ impl<'a> Draft<'a> {
         texts.filter_map(Raw::escaped).collect::<Vec<_>>().join("\n")
     }
 
-    /// The instructions of this request as one text with JSON escapes; `None` when it has
-    /// none of its own.
+    /// The instructions of this request as one text with JSON escapes, without what was recalled;
+    /// `None` when it has none of its own.
     pub fn own_instructions(&self) -> Option<Cow<'_, str>> {
-        match self.instructions.as_slice() {
-            [] => None,
-            [one] => Some(Cow::Borrowed(one)),
-            many => Some(Cow::Owned(many.join("\\n\\n"))),
+        joined(self.split_instructions().0)
+    }
+
+    /// All instructions as one text with JSON escapes: the request's own, or else those that its
+    /// session remembers, and behind them what was recalled, unless they end in it already.
+    pub fn all_instructions<'s>(&'s self, remembered: Option<&'s str>) -> Option<Cow<'s, str>> {
+        let (own, recalled) = self.split_instructions();
+        match (joined(own).or(remembered.map(Cow::Borrowed)), joined(recalled)) {
+            (Some(first), Some(recalled)) if !ends_in(&first, &recalled) => {
+                Some(Cow::Owned([first, recalled].join(BETWEEN)))
+            }
+            (first, recalled) => first.or(recalled),
         }
     }
+
+    fn split_instructions(&self) -> (&[Cow<'a, str>], &[Cow<'a, str>]) {
+        self.instructions.split_at(self.instructions.len().saturating_sub(self.recalled))
+    }
+}
+
+/// What stands between two texts of the instructions, escaped.
+const BETWEEN: &str = "\\n\\n";
+
+fn joined<'t>(texts: &'t [Cow<'_, str>]) -> Option<Cow<'t, str>> {
+    match texts {
+        [] => None,
+        [one] => Some(Cow::Borrowed(one)),
+        many => Some(Cow::Owned(many.join(BETWEEN))),
+    }
+}
+
+fn ends_in(text: &str, end: &str) -> bool {
+    text.strip_suffix(end).is_some_and(|rest| rest.is_empty() || rest.ends_with(BETWEEN))
 }

@@ -143,11 +143,12 @@ impl Draft<'_> {
     }
 
     fn write_instructions(&self, writer: &mut json::Writer, settled: Settled<'_>) {
-        let own = self.own_instructions();
-        let text = match own.as_deref() {
-            Some(own) => own,
-            None if self.dialect == Dialect::Codex && self.has_developer_message() => return,
-            None => settled.remembered.unwrap_or(settled.fallback),
+        let prompted = self.dialect == Dialect::Codex && self.has_developer_message();
+        let all = self.all_instructions(settled.remembered.filter(|_| !prompted));
+        let text = match all.as_deref() {
+            Some(all) => all,
+            None if prompted => return,
+            None => settled.fallback,
         };
         let out = writer.field("instructions");
         out.push(b'"');

@@ -121,7 +121,7 @@ impl<'a> Expansion<'a> {
             draft.drop_named(id.unwrap_or_default());
             Seen::LeftOut
         } else if kept.hoisted {
-            draft.hoist(kept.texts(), kept.into_item());
+            draft.hoist_recalled(kept.texts(), kept.into_item());
             Seen::Hoisted(draft.hoisted.len() - 1)
         } else {
             self.items.push(kept.into_item());

@@ -279,6 +279,32 @@ fn req18_messages_of_the_system_are_carried_over_and_instructions_are_not() {
 }
 
 #[test]
+fn req18_what_is_recalled_takes_no_instructions_from_the_session() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let ask = async |body: Value| {
+            let call = Call::responses(&body).header("x-session-id", "a");
+            (response(&stage.proxy.send(call).await), stage.last_body()["instructions"].clone())
+        };
+        let system = json!({"role": "system", "content": "Be brief."});
+        let body = json!({"input": [system, user("one")], "instructions": "One."});
+        let (first, _) = ask(body).await;
+        let (second, instructions) = ask(after(&first, &json!("two"))).await;
+        assert_eq!(instructions, "One.\n\nBe brief.");
+        let (_, instructions) = ask(question("other")).await;
+        assert_eq!(instructions, "One.\n\nBe brief.");
+
+        let more = json!({"instructions": "New."});
+        let (third, instructions) = ask(with(after(&second, &json!("three")), more)).await;
+        assert_eq!(instructions, "New.\n\nBe brief.");
+        let (_, instructions) = ask(after(&third, &json!("four"))).await;
+        assert_eq!(instructions, "New.\n\nBe brief.");
+        let (_, instructions) = ask(question("other")).await;
+        assert_eq!(instructions, "New.");
+    });
+}
+
+#[test]
 fn req18_unknown_ids_are_refused_with_the_remedy() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
