@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use self::expand::{Origins, Recalled, references};
 pub use self::kept::Kept;
-use self::sequence::{Charge, Held, Meter, Sequence};
+use self::sequence::{Charge, Held, Meter, Sequence, UnderWay};
 use crate::codex::draft::Draft;
 use crate::codex::refused::Refused;
 use crate::identity::Name;
@@ -27,7 +27,7 @@ pub struct Limits {
     pub ttl: Duration,
     /// Bytes in all.
     pub bytes: usize,
-    /// Bytes of one key: nobody can crowd out the others.
+    /// Bytes of one key.
     pub bytes_per_key: usize,
     /// Bytes that one request and its answer may add.
     pub bytes_per_turn: usize,
@@ -95,6 +95,7 @@ pub struct Open {
     empty: Vec<Held>,
     conversation: Name,
     meter: Arc<Meter>,
+    under_way: UnderWay,
     /// What the answer may add, in bytes.
     room: usize,
 }
@@ -102,9 +103,11 @@ pub struct Open {
 impl Open {
     /// Takes the items of the answer; `None` when they are too much to be held.
     pub fn answer(mut self, items: &[Kept<'_>]) -> Option<Self> {
-        if items.iter().map(Held::cost).sum::<usize>() > self.room {
+        let cost = items.iter().map(Held::cost).sum::<usize>();
+        if cost > self.room {
             return None;
         }
+        self.under_way.add(cost);
         let held = Held::all(&self.meter, items).into_iter();
         let (empty, full): (Vec<_>, Vec<_>) = held.partition(|it| it.kept().json.is_empty());
         self.empty = empty;
@@ -181,19 +184,23 @@ impl Turns {
         let input = expand::Input::new(draft, origins);
         let shared = input.shared(&before);
         let cost = input.cost(shared) + Sequence::cost(before.len() + draft.items.len());
-        if cost > self.limits.bytes_per_turn || !self.make_room(key, cost) {
+        let in_use = before.iter().take(shared).map(|held| Held::cost(&held.kept())).sum();
+        if cost > self.limits.bytes_per_turn || !self.make_room(key, cost, in_use) {
             return None;
         }
+        let mut under_way = UnderWay::new(&meter);
+        under_way.add(input.cost(shared));
         let own = input.held(shared, &meter);
         drop(before);
         let items = Sequence::new(&meter, base.map(|base| (base, shared)), own);
         let (conversation, room) = (conversation.clone(), self.limits.bytes_per_turn - cost);
-        Some(Open { items, empty: Vec::new(), conversation, meter, room })
+        Some(Open { items, empty: Vec::new(), conversation, meter, under_way, room })
     }
 
     /// Files a turn under the id of its response, so that a request may name it.
     pub fn keep(&mut self, key: &KeyId, open: Open, response_id: &str, now: Instant) {
-        let Open { items, empty, conversation, meter, .. } = open;
+        let Open { items, empty, conversation, meter, under_way, .. } = open;
+        drop(under_way);
         self.expire(now);
         // The key may have been revoked since: then nothing of it is kept.
         let known = self.owners.get(key).is_some_and(|it| Arc::ptr_eq(&it.meter, &meter));
@@ -219,8 +226,10 @@ impl Turns {
         self.order.insert(tick, (key.clone(), Arc::clone(&id)));
         let items = Arc::new(items);
         let turn = Turn { used_at: now, tick, items, names, conversation, _charge: charge };
-        owner.turns.insert(id, turn);
-        self.make_room(key, 0);
+        owner.turns.insert(Arc::clone(&id), turn);
+        if !self.make_room(key, 0, 0) {
+            self.remove(key, &id);
+        }
     }
 
     /// Forgets all that a key brought.
@@ -246,22 +255,59 @@ impl Turns {
         (turns, self.bytes.load(Ordering::Relaxed))
     }
 
-    /// Lets go of the oldest turns until `bytes` more fit; `false` when they cannot. What is too
-    /// much for all is taken from the key that holds the most.
-    fn make_room(&mut self, key: &KeyId, bytes: usize) -> bool {
+    /// Lets go of the oldest turns until `bytes` more of a key fit; `false` when they cannot, and
+    /// then nothing is let go. `in_use` bytes of its turns are used by the request itself and come
+    /// free with none. What is too much for all is taken from the key that holds the most, and
+    /// from nobody who holds no more than a fair share.
+    fn make_room(&mut self, key: &KeyId, bytes: usize, in_use: usize) -> bool {
+        if !self.can_make_room(key, bytes, in_use) {
+            return false;
+        }
         let own = |it: &Self| it.owners.get(key).map_or(0, |owner| owner.meter.own());
         while own(self) + bytes > self.limits.bytes_per_key {
             if !self.evict(key) {
                 return false;
             }
         }
+        let fair = self.fair_share(key);
         while self.bytes.load(Ordering::Relaxed) + bytes > self.limits.bytes {
             let holding = self.owners.iter().filter(|(_, owner)| !owner.turns.is_empty());
-            let largest = holding.max_by_key(|(_, owner)| owner.meter.own());
-            let Some(largest) = largest.map(|(key, _)| key.clone()) else { return false };
+            let wanted = holding
+                .map(|(it, owner)| (owner.meter.own() + if it == key { bytes } else { 0 }, it));
+            let largest = wanted.filter(|(held, _)| *held > fair).max_by_key(|(held, _)| *held);
+            let Some(largest) = largest.map(|(_, key)| key.clone()) else { return false };
             self.evict(&largest);
         }
         true
+    }
+
+    /// Whether letting go of turns can help at all.
+    fn can_make_room(&self, key: &KeyId, bytes: usize, in_use: usize) -> bool {
+        let fixed = |it: &KeyId, owner: &Owner| {
+            owner.meter.under_way() + if it == key { in_use } else { 0 }
+        };
+        let own = self.owners.get(key).map_or(0, |owner| fixed(key, owner));
+        if own + bytes > self.limits.bytes_per_key {
+            return false;
+        }
+        let all = self.bytes.load(Ordering::Relaxed) + bytes;
+        let Some(excess) = all.checked_sub(self.limits.bytes).filter(|it| *it > 0) else {
+            return true;
+        };
+        let fair = self.fair_share(key);
+        let free = self.owners.iter().map(|(it, owner)| {
+            let held = owner.meter.own();
+            let above = (held + if it == key { bytes } else { 0 }).saturating_sub(fair);
+            above.min(held.saturating_sub(fixed(it, owner)))
+        });
+        free.sum::<usize>() >= excess
+    }
+
+    /// What each key could hold if all that hold something, and this one, held the same.
+    fn fair_share(&self, key: &KeyId) -> usize {
+        let others =
+            self.owners.iter().filter(|(it, owner)| *it != key && owner.meter.own() > 0).count();
+        self.limits.bytes / (others + 1)
     }
 
     fn touch(&mut self, key: &KeyId, id: &Arc<str>, now: Instant) {

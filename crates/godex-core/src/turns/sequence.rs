@@ -17,16 +17,46 @@ const SEQUENCE_BYTES: usize = 160;
 #[derive(Debug, Default)]
 pub(super) struct Meter {
     own: AtomicUsize,
+    /// Those of `own` that belong to requests under way: no turn gives them back.
+    under_way: AtomicUsize,
     all: Arc<AtomicUsize>,
 }
 
 impl Meter {
     pub(super) fn new(all: &Arc<AtomicUsize>) -> Arc<Self> {
-        Arc::new(Self { own: AtomicUsize::new(0), all: Arc::clone(all) })
+        Arc::new(Self { all: Arc::clone(all), ..Self::default() })
     }
 
     pub(super) fn own(&self) -> usize {
         self.own.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn under_way(&self) -> usize {
+        self.under_way.load(Ordering::Relaxed)
+    }
+}
+
+/// Bytes of a request under way, until dropped.
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    meter: Arc<Meter>,
+    bytes: usize,
+}
+
+impl UnderWay {
+    pub(super) fn new(meter: &Arc<Meter>) -> Self {
+        Self { meter: Arc::clone(meter), bytes: 0 }
+    }
+
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.meter.under_way.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.meter.under_way.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

@@ -208,6 +208,34 @@ fn answers_under_way_count_and_leave_nothing_behind() {
 }
 
 #[test]
+fn requests_under_way_take_nothing_from_keys_that_hold_little() {
+    let limits = Limits { ttl: TTL, bytes: 40_000, bytes_per_key: 16_000, bytes_per_turn: 8_000 };
+    let (mut turns, now) = (Turns::new(limits), start());
+    turn(&mut turns, ("quiet", "1"), None, &["one"], now).unwrap();
+    let (text, none) = ("x".repeat(7_000), Origins::default());
+    let draft = draft(&[&text]);
+    let mut open =
+        |owner: &str, name: &str| turns.open(&key(owner), &conversation(name), &draft, &none, now);
+    let under_way = ["a", "b", "c"].map(|owner| [open(owner, "1"), open(owner, "2")]);
+    assert!(under_way.iter().flatten().any(Option::is_none));
+    assert!(turns.recall(&key("quiet"), Some("1"), &[], now).is_ok());
+}
+
+#[test]
+fn a_turn_that_cannot_be_held_costs_its_key_nothing() {
+    let limits = Limits { ttl: TTL, bytes: 40_000, bytes_per_key: 16_000, bytes_per_turn: 8_000 };
+    let (mut turns, now) = (Turns::new(limits), start());
+    turn(&mut turns, ("a", "small"), None, &["small"], now).unwrap();
+    let text = "x".repeat(6_000);
+    turn(&mut turns, ("a", "1"), None, &[&text], now).unwrap();
+    turn(&mut turns, ("a", "2"), Some("1"), &[&text], now).unwrap();
+    turn(&mut turns, ("a", "3"), Some("2"), &[&text], now).unwrap();
+    assert!(turns.recall(&key("a"), Some("3"), &[], now).is_err());
+    assert!(turns.recall(&key("a"), Some("2"), &[], now).is_ok());
+    assert!(turns.recall(&key("a"), Some("small"), &[], now).is_ok());
+}
+
+#[test]
 fn the_names_that_items_bring_are_counted() {
     let (mut turns, now) = (roomy(), start());
     let (id, call_id) = ("i".repeat(3_000), "c".repeat(20_000));
