@@ -172,14 +172,19 @@ async fn read_again(app: Arc<App>, tls: Option<Arc<Tls>>, asked: Arc<Notify>) {
         asked.notified().await;
         let (app, tls) = (Arc::clone(&app), tls.clone());
         let reading = move || {
+            tracing::info!(
+                "keys{} are read again",
+                if tls.is_some() { " and certificate" } else { "" }
+            );
             if app.keys.look() {
                 app.memory().forget_unless(|id| app.keys.knows(id));
                 app.turns().forget_unless(|id| app.keys.knows(id));
             }
-            match tls.as_ref().map_or(Ok(()), |tls| tls.reload()) {
-                Ok(()) => tracing::info!("keys and certificate have been read again"),
-                Err(error) => tracing::error!("{error}; the last good certificate stays in use"),
+            if let Some(Err(error)) = tls.as_ref().map(|tls| tls.reload()) {
+                tracing::error!("{error}; the last good certificate stays in use");
             }
+            let what = if tls.is_some() { "keys and certificate" } else { "keys" };
+            tracing::info!("{what} have been looked at again");
         };
         // A panic in there has been reported by the panic hook.
         let _ = tokio::task::spawn_blocking(reading).await;

@@ -14,6 +14,7 @@ use http::HeaderMap;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use super::backend::Failed;
 use crate::clock;
 
 /// The longest event of the backend's stream, in bytes.
@@ -42,9 +43,19 @@ pub(crate) struct Opened {
 /// When the answer ends or fails before that, or is no stream.
 pub(super) async fn shake(
     headers: HeaderMap,
+    body: Incoming,
+    idle: Duration,
+) -> Result<Opened, Failed> {
+    match begin(body, idle).await {
+        Ok((held, decoder, body)) => Ok(Opened { headers, held, decoder, body }),
+        Err(fault) => Err(Failed { fault, headers }),
+    }
+}
+
+async fn begin(
     mut body: Incoming,
     idle: Duration,
-) -> Result<Opened, Fault> {
+) -> Result<(VecDeque<Frame>, Decoder, Incoming), Fault> {
     let mut decoder = Decoder::new(LONGEST_EVENT);
     let mut held = VecDeque::new();
     let (mut bytes, mut first) = (0, true);
@@ -55,7 +66,7 @@ pub(super) async fn shake(
             Some(at) => at + LONGEST_HELD.min(idle),
         };
         let chunk = match tokio::time::timeout_at(until.into(), body.frame()).await {
-            Err(_) if !held.is_empty() => return Ok(Opened { headers, held, decoder, body }),
+            Err(_) if !held.is_empty() => return Ok((held, decoder, body)),
             Err(_) => return Err(Fault::Broken(Break::Idle)),
             Ok(None) => return Err(last_words(&mut decoder)),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
@@ -81,11 +92,11 @@ pub(super) async fn shake(
             held.push_back(frame);
             greeted_at.get_or_insert_with(clock::monotonic);
             if begun {
-                return Ok(Opened { headers, held, decoder, body });
+                return Ok((held, decoder, body));
             }
         }
         if begun {
-            return Ok(Opened { headers, held, decoder, body });
+            return Ok((held, decoder, body));
         }
     }
 }

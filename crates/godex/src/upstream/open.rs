@@ -203,7 +203,7 @@ impl Opener {
     ) -> Result<Opened, Failed> {
         let answer = self.backend.respond(credentials, outgoing.body().clone(), headers).await?;
         let (head, body) = answer.into_parts();
-        Ok(shake(head.headers, body, self.idle).await?)
+        shake(head.headers, body, self.idle).await
     }
 
     fn learn(&self, parameter: &str) {

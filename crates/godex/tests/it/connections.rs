@@ -363,7 +363,7 @@ fn a_hangup_reads_the_keys_again_and_ends_nothing() {
         let stage = Stage::on_mock(&[]).await;
         let key = stage.managed_key("new", &[]);
         stage.proxy.signal("HUP");
-        stage.proxy.says("have been read again").await;
+        stage.proxy.says("have been looked at again").await;
         stage.proxy.send(Call::responses(&question("hi")).key(&key)).await.fine();
     });
 }

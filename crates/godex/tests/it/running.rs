@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::backend::{STREAM, closing, opening};
+use crate::backend::{STREAM, closing, fixture, opening};
 use crate::client::Call;
 use crate::program::Home;
 use crate::stage::{Stage, play, question, streamed};
@@ -94,6 +94,16 @@ fn the_windows_of_the_plan_are_known_from_errors_and_late_answers_too() {
         assert!(stream.rest().await.whole);
         let windows = json(&stage.home, &["status", "--json"])["plan_windows"].clone();
         assert_eq!(windows[0]["used_percent"], 37.0, "{windows}");
+
+        // An answer that fails before the model speaks.
+        let mut stage = Stage::on_backend(&[]).await;
+        let told = STREAM.replace("\r\n\r\n", "\r\nx-codex-primary-used-percent: 55\r\n\r\n");
+        let failed = [told.into_bytes(), fixture("failed_context_length")].concat();
+        stage.backend.always(failed);
+        let reply = stage.proxy.responses(&question("hi")).await;
+        assert_eq!(reply.status, 400, "{}", reply.body);
+        let windows = json(&stage.home, &["status", "--json"])["plan_windows"].clone();
+        assert_eq!(windows[0]["used_percent"], 55.0, "{windows}");
     });
 }
 

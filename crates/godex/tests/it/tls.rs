@@ -72,7 +72,7 @@ fn with_a_certificate_connections_are_private_and_a_hangup_reads_a_new_one() {
 
         let second = certify(&home);
         proxy.signal("HUP");
-        proxy.says("have been read again").await;
+        proxy.says("have been looked at again").await;
         assert_eq!(status(&proxy.address, &second).await, Some(200));
         assert_eq!(status(&proxy.address, &first).await, None);
         // Who speaks no TLS gets nothing, and harms nobody.
