@@ -3,6 +3,7 @@
 //! a while without use, and bounded in bytes. `now` is an argument.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -40,7 +41,7 @@ impl Limits {
 }
 
 /// What a session had to say about a request.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct Recalled {
     /// The session's last instructions, with the escapes of a JSON string.
     pub instructions: Option<Arc<str>>,
@@ -48,6 +49,13 @@ pub struct Recalled {
     pub calls: HashMap<String, String>,
     /// The conversation of the session's last request.
     pub conversation: Option<Name>,
+}
+
+impl fmt::Debug for Recalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let instructions = self.instructions.as_ref().map_or(0, |text| text.len());
+        write!(f, "Recalled({instructions} bytes, {} calls)", self.calls.len())
+    }
 }
 
 /// The memory of all sessions.
@@ -69,7 +77,6 @@ struct Owner {
     bytes: usize,
 }
 
-#[derive(Debug)]
 struct Session {
     used_at: Instant,
     tick: u64,
@@ -79,6 +86,12 @@ struct Session {
     call_order: std::collections::VecDeque<String>,
     conversation: Option<Name>,
     bytes: usize,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Session({} bytes)", self.bytes)
+    }
 }
 
 /// What a session costs beside its texts.
@@ -315,6 +328,16 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a starting point; the tests move it by hand")]
     fn start() -> Instant {
         Instant::now()
+    }
+
+    #[test]
+    fn nothing_that_was_said_shows_in_debug() {
+        let (mut memory, now) = (Memory::new(limits()), start());
+        memory.keep_instructions(&key("a"), &session("s"), &"secret".into(), now);
+        memory.keep_call(&key("a"), &session("s"), "c", "secret", now);
+        let recalled = memory.recall(&key("a"), &session("s"), &["c".to_owned()], now);
+        let shown = format!("{memory:?} {recalled:?}");
+        assert!(shown.contains("1 calls") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

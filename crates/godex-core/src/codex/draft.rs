@@ -2,6 +2,7 @@
 //! Everything in it is a piece of the client's own text wherever nothing had to change.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::content;
 use super::fields::Refusals;
@@ -20,7 +21,7 @@ pub enum Dialect {
 }
 
 /// What the proxy itself must know of a request.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Ask {
     /// The model as the client wrote it.
     pub model: Option<String>,
@@ -44,13 +45,25 @@ pub struct Ask {
     pub tool_names: ToolNames,
 }
 
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ask({:?})", self.model)
+    }
+}
+
 /// One item of the input.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Item<'a> {
     /// What the proxy must know of it.
     pub kind: Kind<'a>,
     /// The item as it goes upstream.
     pub json: Cow<'a, str>,
+}
+
+impl fmt::Debug for Item<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Item({} bytes)", self.json.len())
+    }
 }
 
 impl Item<'_> {
@@ -220,7 +233,6 @@ pub struct Reasoning<'a> {
 }
 
 /// A request between the two wires.
-#[derive(Debug)]
 pub struct Draft<'a> {
     /// Who speaks.
     pub dialect: Dialect,
@@ -249,6 +261,12 @@ pub struct Draft<'a> {
     pub json_object: bool,
     /// What was left out, by the name the client used.
     pub dropped: Vec<String>,
+}
+
+impl fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Draft({} items, {} fields)", self.items.len(), self.fields.len())
+    }
 }
 
 impl<'a> Draft<'a> {

@@ -206,3 +206,12 @@ fn ids_that_no_reference_can_name_are_not_noted() {
     let (_, draft) = read(body, Dialect::Standard, &Refusals::default()).unwrap();
     assert_eq!(draft.ids, [(1, Cow::Borrowed(fits.as_str()))]);
 }
+
+#[test]
+fn nothing_that_was_said_shows_in_debug() {
+    let body = r#"{"user":"secret","instructions":"secret","input":[{"role":"user","content":"secret"}],"metadata":{"a":"secret"}}"#;
+    let body = Body::parse(body.as_bytes()).unwrap();
+    let read = read(body, Dialect::Standard, &Refusals::default()).unwrap();
+    let shown = format!("{read:?} {:?}", read.1.items);
+    assert!(shown.contains("1 items") && !shown.contains("secret"), "{shown}");
+}
