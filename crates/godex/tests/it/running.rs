@@ -97,8 +97,11 @@ fn the_windows_of_the_plan_are_known_from_errors_and_late_answers_too() {
 
         // An answer that fails before the model speaks.
         let mut stage = Stage::on_backend(&[]).await;
-        let told = STREAM.replace("\r\n\r\n", "\r\nx-codex-primary-used-percent: 55\r\n\r\n");
-        let failed = [told.into_bytes(), fixture("failed_context_length")].concat();
+        let failed = [
+            STREAM.replace("\r\n\r\n", &told.replace("37", "55")).into_bytes(),
+            fixture("failed_context_length"),
+        ]
+        .concat();
         stage.backend.always(failed);
         let reply = stage.proxy.responses(&question("hi")).await;
         assert_eq!(reply.status, 400, "{}", reply.body);
