@@ -1,8 +1,8 @@
 //! Whether a key may make one more request: its rate and its quota, checked in one step.
 //!
-//! This is the embedded form of the admission seam: [`Admission::admit`], [`Reservation::settle`]
-//! and [`Admission::state`] are all that the request path knows, none of them waits, and a shared
-//! store could answer them in one round trip. Buckets are in memory only; what a quota has spent
+//! This is the embedded form of the admission seam: [`Admission::admit`], [`Reservation::raise`],
+//! [`Reservation::settle`] and [`Admission::state`] are all that the request path knows, none of
+//! them waits, and a shared store could answer each in one round trip. Buckets are in memory only; what a quota has spent
 //! comes back from the usage log through [`Admission::restore`].
 
 pub(crate) mod headers;
@@ -272,6 +272,21 @@ impl Reservation {
     /// How the key stood when the request was admitted.
     pub(crate) fn state(&self) -> &State {
         &self.state
+    }
+
+    /// Replaces the estimate by a larger one, once more is known; a smaller one changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the quota is too low for it. What was held stays held.
+    pub(crate) fn raise(&mut self, key: &Key, estimate: u64, now: Now) -> Result<(), Denied> {
+        let Some(quota) = self.admission.limits(key).quota else { return Ok(()) };
+        let mut shard = self.admission.shard(self.place);
+        let Some(account) = shard.accounts.get_mut(&self.id) else { return Ok(()) };
+        let raised = account.meter.raise(quota, self.held, estimate, now.wall);
+        self.state.tokens = Some(account.meter.balance(quota, now.wall));
+        self.held = raised.map_err(|balance| Denied::Quota { balance, state: self.state })?;
+        Ok(())
     }
 
     /// Replaces the estimate by what the request cost. Only the first call counts.

@@ -253,6 +253,30 @@ impl Meter {
         Ok(held)
     }
 
+    /// Holds `estimate` tokens for a request that holds `held`, if that is more, by the rules of
+    /// [`Meter::reserve`], and returns how many it holds.
+    ///
+    /// # Errors
+    ///
+    /// The balance without the request, which is too low. It still holds `held`.
+    pub fn raise(
+        &mut self,
+        quota: Quota,
+        held: u64,
+        estimate: u64,
+        now: Timestamp,
+    ) -> Result<u64, Balance> {
+        if estimate <= held {
+            return Ok(held);
+        }
+        self.release(held);
+        let raised = self.reserve(quota, estimate, now);
+        if raised.is_err() {
+            self.reserved = self.reserved.saturating_add(held);
+        }
+        raised
+    }
+
     /// Replaces what a request held by what it cost.
     pub fn settle(&mut self, held: u64, cost: u64, now: Timestamp) {
         self.release(held);

@@ -100,6 +100,25 @@ fn fifty_requests_at_once_never_hold_more_than_the_quota() {
 }
 
 #[test]
+fn a_raised_estimate_is_held_if_the_quota_has_it() {
+    let (admission, now, key) = (Admission::new(defaults(100, 1000)), now(), key("key_1"));
+    let left = || admission.state(&key, now).tokens.unwrap().remaining();
+    let other = admission.admit(&key, 100, now).unwrap();
+    let mut raised = admission.admit(&key, 10, now).unwrap();
+    raised.raise(&key, 600, now).unwrap();
+    assert_eq!((left(), raised.state().tokens.unwrap().remaining()), (300, 300));
+    raised.raise(&key, 20, now).unwrap();
+    assert_eq!(left(), 300, "a smaller one changes nothing");
+    assert!(matches!(raised.raise(&key, 901, now), Err(Denied::Quota { .. })));
+    assert_eq!(left(), 300, "and a refused one neither");
+    drop(other);
+    raised.raise(&key, 5000, now).unwrap();
+    assert_eq!(left(), 0, "alone it holds all that is left");
+    raised.settle(&cost(50), now.wall);
+    assert_eq!(left(), 950);
+}
+
+#[test]
 fn a_dropped_reservation_gives_back_what_it_held() {
     let (admission, now, key) = (Admission::new(defaults(10, 100)), now(), key("key_1"));
     let reservation = admission.admit(&key, 100, now).unwrap();

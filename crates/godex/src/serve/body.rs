@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::encoding;
+use super::encoding::{self, Coding};
 use super::error::ApiError;
 use crate::clock;
 
@@ -60,18 +60,56 @@ pub(super) async fn discard(body: Incoming) {
     let _ = tokio::time::timeout(REST_TIME, reading).await;
 }
 
-/// Reads the whole body and takes off what it was encoded with.
+/// A body as it was received.
+pub(super) enum Received {
+    /// As it is meant.
+    Plain(Bytes),
+    /// What it stands for is known once it is unpacked.
+    Packed(Packed),
+}
+
+impl Received {
+    /// How large it is as it came, in bytes.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::Plain(bytes) => bytes.len(),
+            Self::Packed(packed) => packed.bytes.len(),
+        }
+    }
+}
+
+/// A body that is still encoded.
+pub(super) struct Packed {
+    bytes: Bytes,
+    coding: Coding,
+    limit: usize,
+}
+
+impl Packed {
+    /// Takes off what it was encoded with.
+    ///
+    /// # Errors
+    ///
+    /// When it is too large without it, or not what it says.
+    pub(super) async fn unpack(self) -> Result<Bytes, ApiError> {
+        let Self { bytes, coding, limit } = self;
+        let decoding = tokio::task::spawn_blocking(move || encoding::decode(&bytes, coding, limit));
+        // A panic in there has been reported by the panic hook.
+        decoding.await.unwrap_or(Err(ApiError::Panic))
+    }
+}
+
+/// Reads the whole body.
 ///
 /// # Errors
 ///
-/// When it is too large, encoded or not, too slow, encoded in a way that is not read, or the
-/// client goes away.
+/// When it is too large, too slow, encoded in a way that is not read, or the client goes away.
 pub(super) async fn read(
     headers: &HeaderMap,
     body: &mut Upload,
     limit: usize,
-) -> Result<Bytes, ApiError> {
-    let codings = encoding::of(headers)?;
+) -> Result<Received, ApiError> {
+    let coding = encoding::of(headers)?;
     let declared =
         headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > limit) {
@@ -80,12 +118,10 @@ pub(super) async fn read(
     let ahead = declared.unwrap_or(0).min(AHEAD);
     body.held_back = false;
     let whole = gather(&mut body.incoming, ahead, limit, clock::monotonic().into()).await?;
-    if codings.is_empty() {
-        return Ok(whole);
-    }
-    let decoding = tokio::task::spawn_blocking(move || encoding::decode(&whole, &codings, limit));
-    // A panic in there has been reported by the panic hook.
-    decoding.await.unwrap_or(Err(ApiError::Panic))
+    Ok(match coding {
+        None => Received::Plain(whole),
+        Some(coding) => Received::Packed(Packed { bytes: whole, coding, limit }),
+    })
 }
 
 async fn gather<B>(

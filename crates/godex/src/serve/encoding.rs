@@ -1,6 +1,7 @@
 //! Encoded request bodies: what `Content-Encoding` names is taken off, as far as the limit goes.
-//! Layers are decoded piece by piece, so that a small body that stands for a huge one stops at
-//! the limit and holds no more memory than that.
+//! There is one coding at most. Of two, the inner one could be fed without end by a few bytes of
+//! the outer one while nothing comes out that would count; one alone reads no more than was
+//! received and hands out no more than the limit.
 
 mod zstd;
 
@@ -16,9 +17,7 @@ use super::error::ApiError;
 /// The codings that are read, as an answer names them.
 pub(super) const ACCEPTED: &str = "zstd, gzip, deflate, br";
 
-/// How many layers a body may have. Nobody needs two.
-const MOST_LAYERS: usize = 4;
-/// How much a decoder takes from the layer below at a time, in bytes.
+/// How much a decoder takes from the body at a time, in bytes.
 const PIECE: usize = 16 << 10;
 
 /// One way to make a body small.
@@ -52,86 +51,79 @@ impl Coding {
         }
     }
 
-    /// What this layer holds, up to `limit`.
-    fn off(self, below: Layer<'_>, limit: u64) -> io::Result<Layer<'_>> {
+    /// What `body` holds. A frame of zstd that says it is over `limit` is not begun.
+    fn off(self, body: &[u8], limit: u64) -> io::Result<Box<dyn Read + '_>> {
         Ok(match self {
-            Self::Zstd => Box::new(zstd::Frames::new(below, limit)),
-            Self::Gzip => Box::new(MultiGzDecoder::new(below)),
-            Self::Deflate => inflated(below)?,
-            Self::Brotli => expanded(below)?,
+            Self::Zstd => Box::new(zstd::Frames::new(body, limit)),
+            Self::Gzip => Box::new(MultiGzDecoder::new(body)),
+            Self::Deflate => inflated(body)?,
+            Self::Brotli => expanded(body)?,
         })
     }
 }
 
-type Layer<'b> = Box<dyn Read + 'b>;
-
 /// `deflate` means the zlib format, and some send what is inside of it.
-fn inflated(mut below: Layer<'_>) -> io::Result<Layer<'_>> {
-    let mut start = [0; 2];
-    below.read_exact(&mut start)?;
+fn inflated(body: &[u8]) -> io::Result<Box<dyn Read + '_>> {
+    let start = *body.first_chunk::<2>().ok_or(io::ErrorKind::UnexpectedEof)?;
     let zlib = start[0] & 0x0f == 8 && u16::from_be_bytes(start).is_multiple_of(31);
-    let whole = io::Cursor::new(start).chain(below);
-    Ok(if zlib { Box::new(ZlibDecoder::new(whole)) } else { Box::new(DeflateDecoder::new(whole)) })
+    Ok(if zlib { Box::new(ZlibDecoder::new(body)) } else { Box::new(DeflateDecoder::new(body)) })
 }
 
 /// `br` without the extension of large windows, which would hold a gigabyte before anything
 /// comes out. Source: RFC 7932, section 9.1, where its mark is the one value without a meaning.
-fn expanded(mut below: Layer<'_>) -> io::Result<Layer<'_>> {
+fn expanded(body: &[u8]) -> io::Result<Box<dyn Read + '_>> {
     const LARGE_WINDOW: u8 = 0x11;
-    let mut start = [0; 1];
-    below.read_exact(&mut start)?;
-    if start[0] & 0x7f == LARGE_WINDOW {
+    let start = *body.first().ok_or(io::ErrorKind::UnexpectedEof)?;
+    if start & 0x7f == LARGE_WINDOW {
         return Err(io::ErrorKind::InvalidData.into());
     }
-    let whole = io::Cursor::new(start).chain(below);
-    Ok(Box::new(brotli_decompressor::Decompressor::new(whole, PIECE)))
+    Ok(Box::new(brotli_decompressor::Decompressor::new(body, PIECE)))
 }
 
-/// The codings of a body, in the order in which they were put on; none as a rule.
+/// The coding of a body; none as a rule. `identity` is none, however often it is named.
 ///
 /// # Errors
 ///
-/// When one of them is not read here, or there are too many.
-pub(super) fn of(headers: &HeaderMap) -> Result<Vec<Coding>, ApiError> {
-    let mut codings = Vec::new();
+/// When it is not read here, or there is more than one.
+pub(super) fn of(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
+    let refused = || {
+        let values = headers.get_all(CONTENT_ENCODING).iter();
+        let values: Vec<_> = values.map(|it| String::from_utf8_lossy(it.as_bytes())).collect();
+        ApiError::Encoding(values.join(", "))
+    };
+    let mut coding = None;
     for value in headers.get_all(CONTENT_ENCODING) {
-        let refused = || ApiError::Encoding(String::from_utf8_lossy(value.as_bytes()).into_owned());
         let names = value.to_str().map_err(|_| refused())?.split(',').map(str::trim);
         for name in names.filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("identity")) {
-            codings.push(Coding::of(name).ok_or_else(refused)?);
-            if codings.len() > MOST_LAYERS {
+            let named = Coding::of(name).ok_or_else(refused)?;
+            if coding.replace(named).is_some() {
                 return Err(refused());
             }
         }
     }
-    Ok(codings)
+    Ok(coding)
 }
 
-/// Takes the codings off. Blocks the thread for as long as that takes.
+/// Takes the coding off. Blocks the thread for as long as that takes.
 ///
 /// # Errors
 ///
-/// When the body is not what they say, or larger than `limit` without them.
-pub(super) fn decode(body: &Bytes, codings: &[Coding], limit: usize) -> Result<Bytes, ApiError> {
-    let name = codings.last().map_or("identity", |it| it.name());
+/// When the body is not what it says, or larger than `limit` without it.
+pub(super) fn decode(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, ApiError> {
     let mut whole = Vec::with_capacity(body.len().saturating_mul(4).min(limit));
     let most = limit as u64;
     // One byte more tells a body at the limit from one over it.
-    let read = layers(body, codings, most)
-        .and_then(|top| top.take(most.saturating_add(1)).read_to_end(&mut whole));
+    let read = coding
+        .off(body, most)
+        .and_then(|held| held.take(most.saturating_add(1)).read_to_end(&mut whole));
     match read {
         Ok(length) if length <= limit => Ok(whole.into()),
         Ok(_) => Err(ApiError::TooLarge { limit }),
         Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
             Err(ApiError::TooLarge { limit })
         }
-        Err(_) => Err(ApiError::Garbled(name)),
+        Err(_) => Err(ApiError::Garbled(coding.name())),
     }
-}
-
-fn layers<'b>(body: &'b Bytes, codings: &[Coding], limit: u64) -> io::Result<Layer<'b>> {
-    let bottom: Layer<'b> = Box::new(body.as_ref());
-    codings.iter().rev().try_fold(bottom, |below, coding| coding.off(below, limit))
 }
 
 #[cfg(test)]

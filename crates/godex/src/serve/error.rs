@@ -152,7 +152,7 @@ impl ApiError {
                 format!("The body is larger than {limit} bytes. The proxy's flag --max-body sets the limit.")),
             Self::TooSlow => look(408, INVALID, "request_timeout", "The body did not arrive in time."),
             Self::Encoding(encoding) => look(415, INVALID, "unsupported_content_encoding",
-                format!("Bodies with the content encoding '{}' are not read. These are: {}.", printable(encoding), encoding::ACCEPTED)),
+                format!("Bodies with the content encoding '{}' are not read. These are, one at a time: {}.", printable(encoding), encoding::ACCEPTED)),
             Self::Garbled(encoding) => look(400, INVALID, "invalid_content_encoding",
                 format!("The body is not what its content encoding '{encoding}' says, or was cut off.")),
             Self::NotJson => look(415, INVALID, "unsupported_media_type",

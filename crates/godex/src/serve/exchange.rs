@@ -15,7 +15,7 @@ use godex_core::turns::{self, Open, Origins, Recalled};
 use http::{HeaderMap, HeaderValue, Response, StatusCode, request};
 
 use super::answer::{self, AnswerBody};
-use super::body::Upload;
+use super::body::{Received, Upload};
 use super::entry::Entry;
 use super::error::ApiError;
 use super::face::Face;
@@ -54,7 +54,8 @@ pub(super) struct Prepared {
 }
 
 impl Exchange {
-    /// Reads the body and takes one request of the key's rate and quota for it.
+    /// Reads the body and takes one request of the key's rate and quota for it. A packed body
+    /// is unpacked after that: the work is the key's, and what it stands for is held then.
     ///
     /// # Errors
     ///
@@ -64,12 +65,23 @@ impl Exchange {
         parts: &request::Parts,
         upload: &mut Upload,
     ) -> Result<bytes::Bytes, ApiError> {
-        let body = body::read(&parts.headers, upload, self.app.max_body).await?;
+        let received = body::read(&parts.headers, upload, self.app.max_body).await?;
+        let denied = |it| ApiError::Denied(Box::new(it));
         let now = Now::read();
-        let estimate = quota::estimate(body.len() as u64, None);
+        let estimate = quota::estimate(received.len() as u64, None);
         let admitted = self.app.admission.admit(&self.key, estimate, now);
-        let reservation = admitted.map_err(|denied| ApiError::Denied(Box::new(denied)))?;
+        let mut reservation = admitted.map_err(denied)?;
         headers::describe(reservation.state(), now.wall, &mut self.extra);
+        let body = match received {
+            Received::Plain(body) => body,
+            Received::Packed(packed) => {
+                let body = packed.unpack().await?;
+                let (now, estimate) = (Now::read(), quota::estimate(body.len() as u64, None));
+                reservation.raise(&self.key, estimate, now).map_err(denied)?;
+                headers::describe(reservation.state(), now.wall, &mut self.extra);
+                body
+            }
+        };
         self.entry.hold(reservation, quota::estimate(body.len() as u64, Some(0)));
         Ok(body)
     }

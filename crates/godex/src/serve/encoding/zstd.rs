@@ -41,6 +41,7 @@ impl<R: Read> Frames<R> {
             let [a, b, c, d, descriptor, after] = start;
             let magic = u32::from_le_bytes([a, b, c, d]);
             if SKIPPABLE.contains(&magic) {
+                // What is skipped was received, so the limit on that bounds the work.
                 let mut high = [0; 2];
                 self.source.read_exact(&mut high)?;
                 let length = u32::from_le_bytes([descriptor, after, high[0], high[1]]);
