@@ -95,8 +95,8 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     for value in headers.get_all(CONTENT_ENCODING) {
         let names = value.to_str().map_err(|_| refused())?.split(',').map(str::trim);
         for name in names.filter(|it| !it.is_empty() && !it.eq_ignore_ascii_case("identity")) {
-            let named = Coding::of(name).ok_or_else(refused)?;
-            if coding.replace(named).is_some() {
+            let one = Coding::of(name).ok_or_else(refused)?;
+            if coding.replace(one).is_some() {
                 return Err(refused());
             }
         }
