@@ -9,7 +9,10 @@ def ask(prompt):
     with Home() as home, recorded() as sent:
         home.write(".qwen/settings.json", {"privacy": {"usageStatisticsEnabled": False},
                                            "telemetry": {"enabled": False},
-                                           "general": {"disableAutoUpdate": True}})
+                                           "general": {"disableAutoUpdate": True},
+                                           # On a terminal of its own a short command's output may be
+                                           # gone before it is read.
+                                           "tools": {"shell": {"enableInteractiveShell": False}}})
         answer = home.run(binary("qwen"), "-y", "--auth-type", "openai", "--openai-api-key", KEY,
                           "--openai-base-url", BASE_URL, "-m", "gpt-5.5", "-p", prompt)
     return answer, sent
