@@ -5,20 +5,16 @@ import concurrent.futures
 import json
 import os
 import time
-import urllib.request
 
 import openai
 from openai import OpenAI
 from pydantic import BaseModel
 
-BASE_URL = os.environ["GODEX_BASE_URL"]
+from headless import BASE_URL, KEY, case, main, mock
+from library import MODEL, raises, same
+
 ANY_KEY_URL = os.environ["GODEX_ANY_KEY_URL"]
 SPENT_URL = os.environ["GODEX_SPENT_URL"]
-KEY = os.environ["GODEX_API_KEY"]
-MOCK = os.environ["GODEX_MOCK_URL"]
-MODEL = "gpt-5.5"
-LOOPBACK = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-CASES = []
 
 
 def connect(key=KEY, base_url=BASE_URL, retries=0):
@@ -26,32 +22,6 @@ def connect(key=KEY, base_url=BASE_URL, retries=0):
 
 
 client = connect()
-
-
-def case(name):
-    def add(function):
-        CASES.append((name, function))
-        return function
-    return add
-
-
-def same(found, expected):
-    assert found == expected, f"found {found!r}, expected {expected!r}"
-
-
-def raises(kind, function):
-    try:
-        answer = function()
-    except kind as error:
-        return error
-    raise AssertionError(f"no {kind} but {answer!r}")
-
-
-def mock(method, path):
-    request = urllib.request.Request(f"{MOCK}{path}", method=method)
-    with LOOPBACK.open(request, timeout=10) as answer:
-        text = answer.read().decode()
-    return json.loads(text) if text.strip() else None
 
 
 def last_upstream_body():
@@ -669,16 +639,6 @@ def _():
         else:
             text = client.responses.create(model=MODEL, input="[[mock: echo renewed]]").output_text
         same((text, mock("GET", "/__mock/state")["token_posts"] - before), ("renewed", 1))
-
-
-def main():
-    for name, function in CASES:
-        try:
-            function()
-            print(f"PASS {name}", flush=True)
-        except Exception as error:  # Any failure of the client is a failed case.
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            print(f"FAIL {name}: {text[:600]}", flush=True)
 
 
 main()
