@@ -19,6 +19,17 @@ fn said(reply: &Reply) -> (String, Vec<String>) {
     (text, reasons.map(str::to_owned).collect())
 }
 
+/// The record is a good end whose cost is the guess that the client was told.
+fn pays_what_it_was_told(reply: &Reply, record: &Value) {
+    assert_eq!((&record["status"], &record["estimated"]), (&json!(200), &json!(true)));
+    let told = match serde_json::from_str::<Value>(&reply.body) {
+        Ok(whole) => whole["usage"].clone(),
+        Err(_) => reply.chunks().pop().unwrap()["usage"].clone(),
+    };
+    assert!(told["total_tokens"].as_u64().is_some_and(|it| it > 0), "{told}");
+    assert_eq!(record["total_tokens"], told["total_tokens"]);
+}
+
 #[test]
 fn req2_stop_ends_the_text_before_the_sequence_and_the_rest_is_not_delivered() {
     play(async {
@@ -96,14 +107,7 @@ fn req2_a_backend_that_goes_on_after_the_end_is_left_and_its_cost_guessed() {
                 all.iter().filter(|it| matches!(it.ending, Ending::Cancelled(_))).count() == count
             };
             stage.backend.mock.until(cancelled).await;
-            let record = stage.records().pop().unwrap();
-            assert_eq!((&record["status"], &record["estimated"]), (&json!(200), &json!(true)));
-            let told = match serde_json::from_str::<Value>(&reply.body) {
-                Ok(whole) => whole["usage"].clone(),
-                Err(_) => reply.chunks().pop().unwrap()["usage"].clone(),
-            };
-            assert!(told["total_tokens"].as_u64().is_some_and(|it| it > 0), "{told}");
-            assert_eq!(record["total_tokens"], told["total_tokens"]);
+            pays_what_it_was_told(&reply, &stage.records().pop().unwrap());
         }
     });
 }
@@ -125,14 +129,7 @@ fn req2_an_ended_text_is_no_failure_although_its_backend_fails_behind_it() {
             };
             let (reply, ()) = tokio::join!(stage.proxy.chat(&body), playing);
             assert_eq!(said(&reply), ("H".to_owned(), vec!["stop".to_owned()]));
-            let record = stage.records().pop().unwrap();
-            assert_eq!((&record["status"], &record["estimated"]), (&json!(200), &json!(true)));
-            let told = match serde_json::from_str::<Value>(&reply.body) {
-                Ok(whole) => whole["usage"].clone(),
-                Err(_) => reply.chunks().pop().unwrap()["usage"].clone(),
-            };
-            assert!(told["total_tokens"].as_u64().is_some_and(|it| it > 0), "{told}");
-            assert_eq!(record["total_tokens"], told["total_tokens"]);
+            pays_what_it_was_told(&reply, &stage.records().pop().unwrap());
         }
     });
 }
