@@ -111,8 +111,7 @@ impl Board {
     }
 
     fn windows(&self, headers: &HeaderMap) {
-        let found: Vec<_> =
-            ["primary", "secondary"].into_iter().filter_map(|it| window(headers, it)).collect();
+        let found: Vec<_> = WINDOWS.iter().filter_map(|it| window(headers, it)).collect();
         if !found.is_empty() {
             self.memory.lock().unwrap_or_else(PoisonError::into_inner).windows = found;
         }
@@ -164,16 +163,37 @@ fn seen(it: &Seen) -> Value {
     })
 }
 
-/// A window by its position; one of no length is none. Its place says nothing about its length.
-fn window(headers: &HeaderMap, position: &str) -> Option<Window> {
-    let text = |name: &str| {
-        headers.get(format!("x-codex-{position}-{name}"))?.to_str().ok().map(str::trim)
-    };
-    let minutes = text("window-minutes")?.parse().ok().filter(|it| *it > 0)?;
-    let used_percent = text("used-percent")?.parse::<f64>().ok().filter(|it| it.is_finite())?;
-    let at = text("reset-at").and_then(|it| Timestamp::from_second(it.parse().ok()?).ok());
+/// The headers of one window.
+struct WindowHeaders {
+    minutes: &'static str,
+    used_percent: &'static str,
+    reset_at: &'static str,
+    reset_after_seconds: &'static str,
+}
+
+const WINDOWS: [WindowHeaders; 2] = [
+    WindowHeaders {
+        minutes: "x-codex-primary-window-minutes",
+        used_percent: "x-codex-primary-used-percent",
+        reset_at: "x-codex-primary-reset-at",
+        reset_after_seconds: "x-codex-primary-reset-after-seconds",
+    },
+    WindowHeaders {
+        minutes: "x-codex-secondary-window-minutes",
+        used_percent: "x-codex-secondary-used-percent",
+        reset_at: "x-codex-secondary-reset-at",
+        reset_after_seconds: "x-codex-secondary-reset-after-seconds",
+    },
+];
+
+/// A window by its headers; one of no length is none. Its place says nothing about its length.
+fn window(headers: &HeaderMap, names: &WindowHeaders) -> Option<Window> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    let minutes = text(names.minutes)?.parse().ok().filter(|it| *it > 0)?;
+    let used_percent = text(names.used_percent)?.parse::<f64>().ok().filter(|it| it.is_finite())?;
+    let at = text(names.reset_at).and_then(|it| Timestamp::from_second(it.parse().ok()?).ok());
     let resets_at = at.or_else(|| {
-        let seconds: i64 = text("reset-after-seconds")?.parse().ok()?;
+        let seconds: i64 = text(names.reset_after_seconds)?.parse().ok()?;
         clock::timestamp().checked_add(SignedDuration::from_secs(seconds)).ok()
     });
     Some(Window { used_percent, minutes, resets_at })
