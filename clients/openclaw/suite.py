@@ -1,4 +1,4 @@
-"""OpenClaw, headless, with an empty home and the configuration of README.md: both interfaces, conversations of several turns."""
+"""OpenClaw, headless, with an empty home and the configuration of docs/connect.md: both interfaces, conversations of several turns."""
 
 import json
 import pathlib
@@ -7,7 +7,7 @@ import re
 from headless import (BASE_URL, KEY, PACKAGES, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session,
                       quotes, recorded)
 
-README = pathlib.Path(__file__).resolve().parent.parent.parent / "README.md"
+PAGE = pathlib.Path(__file__).resolve().parent.parent.parent / "docs/connect.md"
 APIS = {"responses": "openai-responses", "chat": "openai-completions"}
 # What runs unattended needs beside the provider.
 UNATTENDED = {"$include": "./godex.json5", "agents": {"defaults": {"skipBootstrap": True}},
@@ -15,12 +15,12 @@ UNATTENDED = {"$include": "./godex.json5", "agents": {"defaults": {"skipBootstra
 
 
 def snippet(interface):
-    """The configuration of README.md, with this proxy's address."""
-    section = README.read_text(encoding="utf-8").split("### OpenClaw", 1)[1]
+    """The configuration of docs/connect.md, with this proxy's address."""
+    section = PAGE.read_text(encoding="utf-8").split("## OpenClaw", 1)[1]
     text = re.search(r"```json5\n(.*?)```", section, re.S).group(1)
     for old, new in [("http://127.0.0.1:39001/v1", BASE_URL), ("local-dev-key", KEY),
                      ('"openai-responses"', json.dumps(APIS[interface]))]:
-        assert old in text, f"README.md has no {old}"
+        assert old in text, f"docs/connect.md has no {old}"
         text = text.replace(old, new)
     return "{" + text + "}"
 
@@ -49,7 +49,7 @@ def declare(interface):
     """The cases of one interface: turns of one OpenClaw, so a later one needs those before it."""
     claw, conversation = Claw(interface), []
 
-    @case(f"{interface}: text turn with the configuration of the README")
+    @case(f"{interface}: text turn with the configuration of the documentation")
     def _():
         answer, sent = claw.say(TEXT)
         answers(answer)

@@ -7,6 +7,7 @@
 )]
 
 mod backend;
+mod book;
 mod browser;
 mod cancel;
 mod carried;
@@ -29,6 +30,7 @@ mod names;
 mod open_responses;
 mod openapi;
 mod pace;
+mod pages;
 mod paths;
 mod program;
 mod published;
@@ -42,8 +44,10 @@ mod running;
 mod sessions;
 mod stage;
 mod stop;
+mod terminal;
 mod tidy;
 mod tls;
+mod transcripts;
 mod turns;
 mod upstream;
 mod wire;

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::book::anchors;
+
 /// Who may look into whom in `crates/godex/src`, and why. A new door is a decision: add it here
 /// with its reason, and to `ARCHITECTURE.md` if it changes the picture.
 const DOORS: &[(&str, &str, &str)] = &[
@@ -258,17 +260,6 @@ fn what_is_left_to_do_has_an_issue() {
             }
         }
     }
-}
-
-/// The anchors of a document's headings, as a viewer makes them.
-fn anchors(text: &str) -> BTreeSet<String> {
-    let headings = text.lines().filter(|line| line.starts_with('#'));
-    let anchor = |heading: &str| -> String {
-        let words = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
-    };
-    headings.map(anchor).collect()
 }
 
 #[test]
