@@ -279,7 +279,9 @@ impl Lines {
             if data.is_empty() {
                 return None;
             }
-            let canonical = !self.irregular && !event.is_empty();
+            let name = raw.get(event.clone()).unwrap_or_default();
+            let named = !name.is_empty() && std::str::from_utf8(name).is_ok();
+            let canonical = named && !self.irregular;
             let shift = |it: Range<usize>| {
                 it.start.saturating_sub(self.start)..it.end.saturating_sub(self.start)
             };
@@ -384,6 +386,7 @@ mod tests {
         check(b"data: b\nevent: a\n\n", false);
         check(b"event: a\ndata: b\nid: 1\n\n", false);
         check(b"data: b\n\n", false);
+        check(b"event: \xff\ndata: b\n\n", false);
     }
 
     #[test]
