@@ -313,6 +313,20 @@ fn aliases_repeat_and_combine_but_do_not_contradict() {
 }
 
 #[test]
+fn an_origin_is_one_host_and_at_most_one_port() {
+    for (given, read) in [
+        ("https://Chat.example:443/", "https://chat.example"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("vscode-webview://id", "vscode-webview://id"),
+    ] {
+        assert_eq!(settled(&["--cors-origin", given]).cors_origins, [read]);
+    }
+    for wrong in ["https://:443", "https://a:443:443", "https://a:b", "https://a:70000", "a", "*"] {
+        assert!(flags(&["--cors-origin", wrong]).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn what_goes_into_a_header_is_one_line_of_ascii() {
     assert_eq!(settled(&["--user-agent", " codex/1 (x; y) "]).user_agent, "codex/1 (x; y)");
     for wrong in ["", " ", "a\nb", "ü"] {

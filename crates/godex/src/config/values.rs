@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{HeaderValue, Uri};
 use ipnet::IpNet;
 
@@ -50,11 +51,13 @@ pub(super) fn parse_origin(text: &str) -> Result<String, String> {
         origin.split_once("://").ok_or(format!("it is not an origin; {remedy}"))?;
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"/\\?#@*\"'".contains(&byte);
     let named = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
-    if scheme.is_empty()
-        || !scheme.bytes().all(named)
-        || host.is_empty()
-        || !host.bytes().all(plain)
-    {
+    // One host and one port at most.
+    let proper = host.bytes().all(plain)
+        && host.parse().is_ok_and(|it: Authority| {
+            let port = host.strip_prefix(it.host()).and_then(|rest| rest.strip_prefix(':'));
+            !it.host().is_empty() && port.is_none_or(|port| port.parse::<u16>().is_ok())
+        });
+    if scheme.is_empty() || !scheme.bytes().all(named) || !proper {
         return Err(format!("it is not an origin; {remedy}"));
     }
     // Browsers leave out what the scheme says anyway.
