@@ -3,6 +3,8 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum as _};
@@ -10,10 +12,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum as _};
 use super::Godex;
 use super::report::{Exit, Failure, say};
 use super::topics;
-use crate::config::{Colour, ignore_empty_variables, variable};
+use crate::config::{self, Colour, File, ignore_empty_variables, masked, variable};
 
 /// What the user asked for, and how each value came about; `None` when help or the version was
-/// wanted and has been printed.
+/// wanted and has been printed. What `file` says takes the place of the defaults.
 ///
 /// # Errors
 ///
@@ -21,10 +23,20 @@ use crate::config::{Colour, ignore_empty_variables, variable};
 pub(super) fn parse(
     arguments: &[OsString],
     colour: bool,
+    file: Option<&File>,
 ) -> Result<Option<(Godex, ArgMatches)>, Failure> {
-    let parsed = ignore_empty_variables(command(), &variable)
-        .try_get_matches_from(arguments)
-        .and_then(|matches| Ok((Godex::from_arg_matches(&matches)?, matches)));
+    let understood = |file: Option<&File>| {
+        let command = command();
+        let command = if let Some(file) = file { file.fill(command) } else { command };
+        let command = ignore_empty_variables(command, &variable);
+        let matches = command.try_get_matches_from(arguments)?;
+        Ok((Godex::from_arg_matches(&matches)?, matches))
+    };
+    // Help shows the defaults of the program, not those of a file that may hold a key.
+    let parsed = understood(file).or_else(|error: clap::Error| match file {
+        Some(_) if error.kind() == ErrorKind::DisplayHelp => understood(None),
+        Some(_) | None => Err(error),
+    });
     let error = match parsed {
         Ok(parsed) => return Ok(Some(parsed)),
         Err(error) => error,
@@ -46,21 +58,37 @@ pub(super) fn parse(
 /// The command as it is shown: no value of the environment stands in its help.
 pub(super) fn command() -> clap::Command {
     hide_values(Godex::command().after_help(topics::exit_codes().trim_end().to_owned()))
-        .mut_subcommand("doctor", |doctor| {
-            // The settings of the proxy: they are in its help, and work here.
-            doctor
-                .mut_args(|arg| if arg.get_help_heading().is_some() { arg.hide(true) } else { arg })
-        })
+        .mut_subcommand("doctor", hide_settings)
+        .mut_subcommand("config", |config| config.mut_subcommand("show", hide_settings))
+}
+
+/// Hides the settings of the proxy: they are in its help, and work here, too.
+fn hide_settings(command: clap::Command) -> clap::Command {
+    command.mut_args(|arg| if arg.get_help_heading().is_some() { arg.hide(true) } else { arg })
 }
 
 /// What `--color` says, wherever it stands: refusals are coloured before it is parsed.
-pub(super) fn colour(arguments: &[OsString]) -> Colour {
-    let words: Vec<_> = arguments.iter().filter_map(|it| it.to_str()).collect();
-    let given = words.iter().enumerate().find_map(|(at, word)| match *word {
-        "--color" => words.get(at + 1).copied(),
-        word => word.strip_prefix("--color="),
-    });
-    given.and_then(|it| Colour::from_str(it, true).ok()).unwrap_or_default()
+pub(super) fn colour(arguments: &[OsString]) -> Option<Colour> {
+    Colour::from_str(value_of(arguments, "--color")?.to_str()?, true).ok()
+}
+
+/// What `--config` says, wherever it stands: the file is read before the rest is understood.
+pub(super) fn settings_file(arguments: &[OsString]) -> Option<PathBuf> {
+    value_of(arguments, "--config").map(PathBuf::from)
+}
+
+/// The value of a flag that belongs to every command.
+fn value_of<'a>(arguments: &'a [OsString], flag: &str) -> Option<&'a OsStr> {
+    let mut words = arguments.iter().take_while(|it| *it != "--");
+    while let Some(word) = words.next() {
+        let rest = word.as_bytes().strip_prefix(flag.as_bytes());
+        match rest {
+            Some([]) => return words.next().map(OsString::as_os_str),
+            Some([b'=', value @ ..]) => return Some(OsStr::from_bytes(value)),
+            Some(_) | None => {}
+        }
+    }
+    None
 }
 
 fn hide_values(command: clap::Command) -> clap::Command {
@@ -78,8 +106,9 @@ pub fn reference() -> String {
         "# Commands\n\n\
          Generated from the program's own help. After a change of a flag: \
          `UPDATE=1 cargo test -p godex --test it cli`.\n\n\
-         A flag wins over its environment variable, which wins over the default. An empty \
-         variable is an unset one.\n",
+         A flag wins over its environment variable, which wins over the settings file \
+         (docs/configuration.md), which wins over the default. An empty variable is an unset \
+         one.\n",
     );
     let mut root = command().term_width(100);
     root.build();
@@ -131,23 +160,8 @@ fn wrong_value(error: &clap::Error, arguments: &[OsString], arg: &str, value: &s
     };
     let failure =
         Failure::new(Exit::Usage, format!("invalid value `{}` for {place}", masked(value)));
-    let why = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
-    if let Some(ContextValue::Strings(values)) = error.get(ContextKind::ValidValue)
-        && !values.is_empty()
-    {
-        return failure
-            .cause("it is none of the values it can have")
-            .help(format!("write one of {}", values.join(", ")));
-    }
-    match why.split_once("write ") {
-        Some((cause, remedy)) => failure
-            .cause(masked(cause.trim_end_matches([' ', ';', ':', ','])))
-            .help(format!("write {remedy}")),
-        None if why == "value was not a boolean" => {
-            failure.cause("it is neither yes nor no").help("write true or false")
-        }
-        None => failure.cause(masked(&why)).help("see what it takes with --help"),
-    }
+    let refused = config::refused(error);
+    failure.cause(masked(&refused.why)).help(refused.help)
 }
 
 /// Arguments that make no command: unknown, doubled, missing.
@@ -186,45 +200,5 @@ fn variable_of(command: &clap::Command, flag: &str) -> Option<String> {
     match own.and_then(|arg| arg.get_env()).and_then(OsStr::to_str) {
         Some(name) => variable(name).filter(|value| !value.is_empty()).map(|_| name.to_owned()),
         None => command.get_subcommands().find_map(|command| variable_of(command, flag)),
-    }
-}
-
-/// `text` without words that may be keys or tokens that slipped into the wrong place.
-fn masked(text: &str) -> String {
-    let quiet = |word: &str| match ["gxk_", "sk-", "eyJ"].into_iter().find(|it| word.contains(it)) {
-        Some(prefix) => format!("{prefix}…"),
-        None if long_and_mixed(word) => "…".to_owned(),
-        None => word.to_owned(),
-    };
-    text.split_inclusive([' ', '\'', '`', '"', '='])
-        .map(|piece| {
-            let word = piece.trim_end_matches([' ', '\'', '`', '"', '=']);
-            quiet(word) + piece.get(word.len()..).unwrap_or_default()
-        })
-        .collect()
-}
-
-/// Whether a word looks random: long, with digits, and neither a path, a name of ours nor prose.
-fn long_and_mixed(word: &str) -> bool {
-    word.len() >= 20
-        && word.bytes().any(|byte| byte.is_ascii_digit())
-        && !word.contains(['/', ':', ' '])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::masked;
-
-    #[test]
-    fn keys_in_the_wrong_place_are_not_repeated() {
-        #[track_caller]
-        fn check(text: &str, expected: &str) {
-            assert_eq!(masked(text), expected);
-        }
-        check("unrecognized subcommand 'gxk_abc123'", "unrecognized subcommand 'gxk_…'");
-        check("invalid `sk-proj-1` here", "invalid `sk-…` here");
-        check("found '0123456789abcdef0123'", "found '…'");
-        check("unexpected argument '--rates' found", "unexpected argument '--rates' found");
-        check("/home/ann/a-very-long-folder-0123/x", "/home/ann/a-very-long-folder-0123/x");
     }
 }

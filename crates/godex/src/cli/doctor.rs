@@ -18,7 +18,7 @@ use self::check::{Category, Check, Checks, Status};
 use super::report::{Exit, Failure};
 use super::talk::{Screen, Talk, pretty};
 use crate::clock;
-use crate::config::{ProxyArgs, Surroundings};
+use crate::config::{File, FileError, ProxyArgs, Surroundings};
 
 /// `godex doctor`.
 #[derive(Debug, clap::Args)]
@@ -48,13 +48,15 @@ Exit code 1 when something is wrong that keeps the proxy from serving.";
 pub(super) fn run(
     args: Args,
     matches: &ArgMatches,
+    file: &Result<Option<File>, FileError>,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
     let Args { mut flags, json, offline } = args;
-    flags.prefer_command_line(matches.subcommand_matches("doctor").unwrap_or(matches));
+    flags.prefer_closer_key(matches.subcommand_matches("doctor").unwrap_or(matches));
     let allow_refresh = flags.allow_refresh();
     let mut checks = Checks::new(surroundings);
+    files::settings(file, &mut checks);
     // A key that would come through standard input is not waited for.
     match flags.resolve(surroundings, &mut b"from-standard-input".as_slice()) {
         Ok(config) => {

@@ -4,6 +4,7 @@
 mod browser;
 mod callback;
 mod device;
+mod opener;
 mod status;
 
 use std::io::{self, BufRead};
@@ -14,6 +15,7 @@ use clap::Subcommand;
 use tokio::sync::mpsc;
 
 use self::callback::Callback;
+use self::opener::Opener;
 use super::report::{Exit, Failure};
 use super::talk::Talk;
 use super::{proxy, settings};
@@ -152,8 +154,9 @@ async fn in_browser(
 ) -> Result<NewLogin, Failure> {
     let tasks = Tasks::default();
     let callback = Callback::listen(&callback::PORTS).await;
+    let opens = !no_browser && !surroundings.is_remote();
     let way = browser::Way {
-        opens: !no_browser && !surroundings.is_remote(),
+        opener: opens.then(|| Opener::of(surroundings)),
         user: surroundings.user(),
         patience: PATIENCE,
     };

@@ -21,7 +21,7 @@ use super::talk::with_terminal;
 use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
-use crate::config::{self, Admission, Config, ProxyArgs, Surroundings, TlsFiles};
+use crate::config::{self, Admission, Config, File, ProxyArgs, Surroundings, TlsFiles};
 use crate::logging::{self, Tail};
 use crate::serve::tls::Tls;
 use crate::serve::{self, Parts};
@@ -59,6 +59,7 @@ const LAST_MOMENTS: Duration = Duration::from_millis(500);
 pub(super) fn run(
     args: Args,
     matches: &ArgMatches,
+    file: Option<&File>,
     surroundings: &Surroundings,
 ) -> Result<Exit, Failure> {
     let own = matches.subcommand_matches("proxy").unwrap_or(matches);
@@ -66,7 +67,7 @@ pub(super) fn run(
     if let Some(action) = args.action {
         return act(action, &flags, own, surroundings);
     }
-    flags.prefer_command_line(own);
+    flags.prefer_closer_key(own);
     // The simulator's files are its own, and gone with it.
     let folder = flags.mock().then(|| Folder::create(surroundings)).transpose()?;
     let surroundings = match &folder {
@@ -77,6 +78,9 @@ pub(super) fn run(
         .resolve(surroundings, &mut io::stdin().lock())
         .map_err(|error| settings::refused(&error))?;
     let tail = logging::start(config.logging, surroundings);
+    if let Some(warning) = file.and_then(settings::exposed) {
+        tracing::warn!("{warning}");
+    }
     let runtime = runtime(config.workers)?;
     let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings, tail));
     runtime.shutdown_timeout(LAST_MOMENTS);

@@ -59,6 +59,7 @@ impl From<Exit> for ExitCode {
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     what: What,
+    excerpt: Option<String>,
     cause: Option<String>,
     help: Vec<String>,
     exit: Exit,
@@ -75,12 +76,23 @@ enum What {
 impl Failure {
     /// Something failed: `what` is one line without a full stop.
     pub(crate) fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { what: What::Failed(what.into()), cause: None, help: Vec::new(), exit }
+        Self::of(exit, What::Failed(what.into()))
     }
 
     /// A command was given nothing to do; `help` says what there is.
     pub(crate) fn help_wanted(help: String) -> Self {
-        Self { what: What::Nothing(help), cause: None, help: Vec::new(), exit: Exit::Usage }
+        Self::of(Exit::Usage, What::Nothing(help))
+    }
+
+    fn of(exit: Exit, what: What) -> Self {
+        Self { what, excerpt: None, cause: None, help: Vec::new(), exit }
+    }
+
+    /// Adds the lines of a file that are meant, whole lines.
+    #[must_use]
+    pub(crate) fn excerpt(mut self, lines: String) -> Self {
+        self.excerpt = Some(lines);
+        self
     }
 
     /// Adds why it failed.
@@ -114,6 +126,9 @@ impl Failure {
         match &self.what {
             What::Failed(what) => writeln!(out, "{} {what}", paint("1;31", "error:"))?,
             What::Nothing(help) => out.write_all(help.as_bytes())?,
+        }
+        if let Some(lines) = &self.excerpt {
+            out.write_all(lines.as_bytes())?;
         }
         if let Some(cause) = &self.cause {
             writeln!(out, "  {} {cause}", paint("1", "cause:"))?;

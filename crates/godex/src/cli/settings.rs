@@ -2,7 +2,7 @@
 
 use super::report::{Exit, Failure};
 use crate::auth;
-use crate::config;
+use crate::config::{self, File, FileError};
 
 /// A refused setting, in the form of all failures.
 pub(super) fn refused(error: &config::Error) -> Failure {
@@ -11,6 +11,36 @@ pub(super) fn refused(error: &config::Error) -> Failure {
         Some(cause) => failure.cause(cause.to_string()),
         None => failure,
     }
+}
+
+/// A settings file that is not used, in the form of all failures.
+pub(super) fn unread(error: &FileError) -> Failure {
+    match error {
+        FileError::Unreadable { source, .. } => Failure::new(Exit::Config, error.to_string())
+            .cause(source.to_string())
+            .help("name a file that this user can read with --config, or leave it out"),
+        FileError::Wrong { path, problems } => {
+            let Some((first, others)) = problems.split_first() else {
+                return Failure::new(Exit::Config, error.to_string());
+            };
+            let failure = Failure::new(Exit::Config, first.headline(path))
+                .excerpt(first.excerpt())
+                .help(first.help.clone());
+            match others.len() {
+                0 => failure,
+                more => {
+                    failure.help(format!("see {more} more: godex config check {}", path.display()))
+                }
+            }
+        }
+    }
+}
+
+/// A word about a file that holds a secret and that others can read.
+pub(super) fn exposed(file: &File) -> Option<String> {
+    let path = file.path().display();
+    let mode = file.exposed()?;
+    Some(format!("others can read {path} ({mode:04o}), which holds api_key: chmod 600 {path}"))
 }
 
 /// The three ways to a login.

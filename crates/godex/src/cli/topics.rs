@@ -30,7 +30,7 @@ pub(super) fn run(args: &Args, colour: bool, talk: &mut Talk<'_>) -> Result<Exit
         words => {
             let line = ["godex"].iter().chain(words).chain(&["--help"]).map(OsString::from);
             let line: Vec<_> = line.collect();
-            command_line::parse(&line, colour)?;
+            command_line::parse(&line, colour, None)?;
             Ok(Exit::Success)
         }
     }

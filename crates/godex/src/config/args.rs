@@ -4,19 +4,21 @@
 //! `--base-url`) accept every string, because clap quotes what it refuses; they are judged when
 //! the configuration is settled.
 
+use std::cmp::Ordering;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{BoolishValueParser, StringValueParser, TypedValueParser};
+use clap::builder::{BoolishValueParser, Resettable, StringValueParser, TypedValueParser};
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Args, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches as _, ValueEnum};
 use godex_core::key::ApiKey;
 use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 use ipnet::IpNet;
 
+use super::File;
 use super::values::{
     ByteSize, ModelAlias, parse_backups, parse_connections, parse_count, parse_duration,
     parse_header, parse_host, parse_listen, parse_network, parse_origin, parse_pause, parse_size,
@@ -44,12 +46,10 @@ pub(crate) struct ProxyArgs {
 
     /// Certificate chain for TLS towards clients, a PEM file
     #[arg(long, env = "GODEX_PROXY_TLS_CERT", value_name = "PATH", help_heading = LISTENER)]
-    #[arg(requires = "tls_key")]
     pub(super) tls_cert: Option<PathBuf>,
 
     /// Private key of --tls-cert, a PEM file
     #[arg(long, env = "GODEX_PROXY_TLS_KEY", value_name = "PATH", help_heading = LISTENER)]
-    #[arg(requires = "tls_cert")]
     pub(super) tls_key: Option<PathBuf>,
 
     /// Serve other machines without TLS: keys, prompts and answers travel in the clear
@@ -312,6 +312,26 @@ impl ProxyArgs {
         self.allow_refresh
     }
 
+    /// What the settings file alone says.
+    pub(crate) fn of_file(file: &File) -> Option<Self> {
+        let command = file.fill(Self::augment_args(clap::Command::new("")));
+        let command = command.mut_args(|arg| arg.env(Resettable::Reset));
+        let matches = command.try_get_matches_from([""]).ok()?;
+        let mut flags = Self::from_arg_matches(&matches).ok()?;
+        flags.prefer_closer_key(&matches);
+        Some(flags)
+    }
+
+    /// Whether this setting has no value although it may have been given one: of two forms of the
+    /// shared key, one counts.
+    pub(crate) fn lacks(&self, id: &str) -> bool {
+        match id {
+            "api_key" => self.api_key.is_none(),
+            "api_key_file" => self.api_key_file.is_none(),
+            _ => false,
+        }
+    }
+
     /// A flag on the command line that only serving understands, if there is one.
     pub(crate) fn serving_flag(matches: &ArgMatches) -> Option<String> {
         let written = |id: &&clap::Id| {
@@ -324,13 +344,14 @@ impl ProxyArgs {
         Some(format!("--{flag}"))
     }
 
-    /// Lets a key given on the command line win over another form of it in the environment.
-    pub(crate) fn prefer_command_line(&mut self, matches: &ArgMatches) {
-        let written = |id| matches.value_source(id) == Some(ValueSource::CommandLine);
-        match (written("api_key"), written("api_key_file")) {
-            (true, false) => self.api_key_file = None,
-            (false, true) => self.api_key = None,
-            (true, true) | (false, false) => {}
+    /// Lets the form of the shared key that is said closer to the user win over the other one: on
+    /// the command line, in the environment, in the settings file.
+    pub(crate) fn prefer_closer_key(&mut self, matches: &ArgMatches) {
+        let source = |id| matches.value_source(id);
+        match source("api_key").cmp(&source("api_key_file")) {
+            Ordering::Greater => self.api_key_file = None,
+            Ordering::Less => self.api_key = None,
+            Ordering::Equal => {}
         }
     }
 }
@@ -344,7 +365,7 @@ pub(crate) fn ignore_empty_variables(
         .mut_args(|arg| {
             let name = arg.get_env().and_then(|name| name.to_str()).map(str::to_owned);
             match name.and_then(|name| variables(&name)) {
-                Some(value) if value.is_empty() => arg.env(clap::builder::Resettable::Reset),
+                Some(value) if value.is_empty() => arg.env(Resettable::Reset),
                 Some(_) | None => arg,
             }
         })

@@ -97,13 +97,20 @@ impl KeysPath {
     }
 }
 
-/// Who signs in, and under which name it is asked.
+/// The flag and the variable that name who signs in.
 #[derive(Clone, Debug, clap::Args)]
-pub(crate) struct IssuerArgs {
+pub(crate) struct IssuerAddress {
     /// Who signs you in; `godex mock` can
     #[arg(long, env = "GODEX_LOGIN_ISSUER", value_name = "URL")]
     #[arg(default_value = "https://auth.openai.com")]
     issuer: String,
+}
+
+/// Who signs in, and under which name it is asked.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct IssuerArgs {
+    #[command(flatten)]
+    address: IssuerAddress,
 
     /// `User-Agent` sent to the issuer [default: godex/VERSION (OS; ARCH)]
     #[arg(long, env = "GODEX_PROXY_USER_AGENT", value_name = "TEXT")]
@@ -123,8 +130,8 @@ impl IssuerArgs {
     ///
     /// When secrets cannot be sent to the address.
     pub(crate) fn settle(self) -> Result<(BaseUrl, http::HeaderValue, http::HeaderValue), Error> {
-        let address =
-            self.issuer.parse().map_err(|fault| Error::Url { origin: "--issuer", fault })?;
+        let address = self.address.issuer;
+        let address = address.parse().map_err(|fault| Error::Url { origin: "--issuer", fault })?;
         let agent = self.user_agent.unwrap_or_else(super::settle::default_user_agent);
         Ok((address, agent, self.originator))
     }

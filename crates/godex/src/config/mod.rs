@@ -1,18 +1,24 @@
 //! Flags and environment become a settled configuration, in two stages.
 //!
-//! - [`args`] mirrors the command line: what the user wrote, typed, nothing settled.
+//! - [`args`] mirrors the command line: what the user wrote, typed, nothing settled. [`global`] has
+//!   the flags of every command.
+//! - [`table`] lists all settings, made of the flags; [`file`] reads those of the settings file.
 //! - [`values`] says how each kind of value is written, and refuses the rest with the remedy.
 //! - [`surroundings`] is the only reader of environment variables besides the flags' own.
 //! - [`login`] finds the login file.
 //! - [`settle`] turns the first three into a [`Config`].
 //!
-//! A flag wins over its environment variable, which wins over the default. An empty variable is
-//! an unset one.
+//! A flag wins over its environment variable, which wins over the settings file, which wins over
+//! the default. An empty variable is an unset one.
 
 mod args;
+mod file;
+mod global;
 mod login;
+mod masked;
 mod settle;
 mod surroundings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -29,9 +35,13 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
-pub(crate) use login::{IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
-pub(crate) use settle::Error;
+pub(crate) use file::{File, FileError, Place, Problem};
+pub(crate) use global::GlobalArgs;
+pub(crate) use login::{IssuerAddress, IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
+pub(crate) use masked::masked;
+pub(crate) use settle::{Error, default_user_agent};
 pub(crate) use surroundings::{Colour, SIMULATED, Surroundings, VARIABLES, socket_name, variable};
+pub(crate) use table::{Kind, Setting, refused, settings};
 pub(crate) use values::{BaseUrl, parse_listen};
 
 /// Everything `godex proxy` has decided before it opens its listener.

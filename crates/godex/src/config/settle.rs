@@ -70,6 +70,14 @@ pub(crate) enum Error {
         /// The flag or the variable that names the file.
         flag: &'static str,
     },
+    /// A certificate without its key, or the other way round.
+    #[error("{given} is given without {missing}")]
+    HalfTls {
+        /// The flag that is given.
+        given: &'static str,
+        /// The flag that belongs to it.
+        missing: &'static str,
+    },
     /// One name with two meanings.
     #[error("--model-alias gives {from} two meanings")]
     AliasTwice {
@@ -107,6 +115,9 @@ impl Error {
                 format!("set HOME or CODEX_HOME, or name it with {flag}")
             }
             Self::NoHome { flag, .. } => format!("set HOME, or {flag}"),
+            Self::HalfTls { given, missing } => {
+                format!("name the other file with {missing}, or leave {given} out")
+            }
             Self::AliasTwice { .. } => "keep one of them".into(),
         }
     }
@@ -194,9 +205,18 @@ impl ProxyArgs {
         Ok(())
     }
 
-    /// The certificate and its key; the command line takes them together only.
+    /// The certificate and its key.
     fn tls_files(&self, surroundings: &Surroundings) -> Result<Option<TlsFiles>, Error> {
-        let (Some(cert), Some(key)) = (&self.tls_cert, &self.tls_key) else { return Ok(None) };
+        let (cert, key) = match (&self.tls_cert, &self.tls_key) {
+            (Some(cert), Some(key)) => (cert, key),
+            (None, None) => return Ok(None),
+            (Some(_), None) => {
+                return Err(Error::HalfTls { given: "--tls-cert", missing: "--tls-key" });
+            }
+            (None, Some(_)) => {
+                return Err(Error::HalfTls { given: "--tls-key", missing: "--tls-cert" });
+            }
+        };
         let expand =
             |path: &Path, what, flag| surroundings.expand(path).ok_or(Error::NoHome { what, flag });
         Ok(Some(TlsFiles {
@@ -211,7 +231,11 @@ impl ProxyArgs {
     }
 
     /// The login.
-    fn auth_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
+    ///
+    /// # Errors
+    ///
+    /// When that needs a home folder and there is none.
+    pub(crate) fn auth_path(&self, surroundings: &Surroundings) -> Result<PathBuf, Error> {
         let files = LoginFiles::find(self.auth_path.as_deref(), surroundings)?;
         Ok(files.in_use().0.to_owned())
     }
@@ -287,18 +311,24 @@ fn read_key(origin: String, input: &mut dyn Read) -> Result<ApiKey, Error> {
 
 /// Accepts a key that a client can present in a header.
 fn judge_key(origin: &str, key: ApiKey) -> Result<ApiKey, Error> {
-    let refuse = |why| Err(Error::Key { origin: origin.to_owned(), why });
-    let text = key.expose();
+    match judge_text(key.expose()) {
+        Ok(()) => Ok(key),
+        Err(why) => Err(Error::Key { origin: origin.to_owned(), why }),
+    }
+}
+
+/// Why a text is no key that a client can present in a header, if it is none.
+pub(super) fn judge_text(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
-        return refuse("it is empty");
+        return Err("it is empty");
     }
     if text.len() as u64 > LONGEST_KEY {
-        return refuse("it is longer than 4096 characters");
+        return Err("it is longer than 4096 characters");
     }
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return refuse("it has spaces, line breaks or characters that are not ASCII");
+        return Err("it has spaces, line breaks or characters that are not ASCII");
     }
-    Ok(key)
+    Ok(())
 }
 
 /// An address that credentials may be sent to.
@@ -322,7 +352,7 @@ fn aliases(written: Vec<super::values::ModelAlias>) -> Result<BTreeMap<String, S
 
 /// A User-Agent in the style of the Codex CLI: a library's default one is turned away by the
 /// backend's edge. Source: `docs/wire.md`.
-pub(super) fn default_user_agent() -> HeaderValue {
+pub(crate) fn default_user_agent() -> HeaderValue {
     let (os, arch) = (std::env::consts::OS, std::env::consts::ARCH);
     let name = concat!("godex/", env!("CARGO_PKG_VERSION"));
     HeaderValue::from_str(&format!("{name} ({os}; {arch})"))

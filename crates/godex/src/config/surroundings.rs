@@ -1,6 +1,6 @@
 //! What the process finds around it: folders and variables that have no flag.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::settle::Error;
@@ -23,6 +23,10 @@ pub(crate) struct Surroundings {
     dumb_terminal: bool,
     /// `SSH_CONNECTION`: somebody sits at another machine.
     remote: bool,
+    /// `BROWSER`.
+    browser: Option<OsString>,
+    /// `DISPLAY` or `WAYLAND_DISPLAY`: windows can be shown.
+    desktop: bool,
     /// `XDG_CONFIG_HOME`.
     config_home: Option<PathBuf>,
     /// `XDG_STATE_HOME`.
@@ -36,7 +40,11 @@ pub(crate) struct Surroundings {
     /// `XDG_RUNTIME_DIR`.
     runtime: Option<PathBuf>,
     /// `--color`.
-    choice: Colour,
+    choice: Option<Colour>,
+    /// `color` of the settings file.
+    usual: Colour,
+    /// `GODEX_CONFIG`.
+    settings: Option<PathBuf>,
     /// `CLICOLOR_FORCE`.
     forced: bool,
     /// `USER`.
@@ -75,7 +83,8 @@ pub(crate) const VARIABLES: &[(&str, &str)] = &[
     ("XDG_STATE_HOME", "Folder to use instead of ~/.local/state"),
     ("XDG_RUNTIME_DIR", "Where the admin socket of a running proxy is, in godex/"),
     ("OPENCLAW_STATE_DIR", "Where godex connect openclaw finds its file"),
-    ("BROWSER", "What godex login opens pages with"),
+    ("BROWSER", "What godex login opens pages with: commands, separated by colons"),
+    ("DISPLAY, WAYLAND_DISPLAY", "When set, godex login may open a window"),
     ("SSH_CONNECTION", "When set, godex login shows the address instead of opening it"),
     ("TMPDIR", "Where the files of --mock are while it runs"),
     ("NOTIFY_SOCKET", "Where systemd is told that the proxy is ready"),
@@ -118,6 +127,8 @@ impl Surroundings {
             no_color: variable("NO_COLOR").is_some(),
             dumb_terminal: variable("TERM").is_some_and(|term| term == "dumb"),
             remote: variable("SSH_CONNECTION").is_some(),
+            browser: variable("BROWSER"),
+            desktop: variable("DISPLAY").or_else(|| variable("WAYLAND_DISPLAY")).is_some(),
             config_home: variable("XDG_CONFIG_HOME").map(PathBuf::from),
             state_home: variable("XDG_STATE_HOME").map(PathBuf::from),
             openclaw: variable("OPENCLAW_STATE_DIR").map(PathBuf::from),
@@ -127,7 +138,9 @@ impl Surroundings {
                 .collect(),
             own_folder: None,
             runtime: variable("XDG_RUNTIME_DIR").map(PathBuf::from),
-            choice: Colour::default(),
+            choice: None,
+            usual: Colour::default(),
+            settings: variable("GODEX_CONFIG").map(PathBuf::from),
             forced: variable("CLICOLOR_FORCE").is_some_and(|it| it != "0"),
             user: variable("USER").map(|user| user.to_string_lossy().into_owned()),
         }
@@ -139,9 +152,19 @@ impl Surroundings {
         Self { codex_home: folder.clone(), own_folder: folder, ..self.clone() }
     }
 
-    /// The same surroundings, with what the user says about colours.
-    pub(crate) fn with_colour(self, choice: Colour) -> Self {
+    /// The same surroundings, with what the command line says about colours.
+    pub(crate) fn with_colour(self, choice: Option<Colour>) -> Self {
         Self { choice, ..self }
+    }
+
+    /// The same surroundings, with what the settings file says about colours.
+    pub(crate) fn with_usual_colour(self, usual: Colour) -> Self {
+        Self { usual, ..self }
+    }
+
+    /// The settings file that the environment names.
+    pub(crate) fn settings_file(&self) -> Option<&Path> {
+        self.settings.as_deref()
     }
 
     /// Where files of this run alone may be.
@@ -155,18 +178,39 @@ impl Surroundings {
         self.remote
     }
 
+    /// The browsers that the user prefers, separated by colons.
+    pub(crate) fn browser(&self) -> Option<&OsStr> {
+        self.browser.as_deref()
+    }
+
+    /// Whether windows can be shown.
+    pub(crate) fn has_desktop(&self) -> bool {
+        self.desktop
+    }
+
     /// Whose session this is.
     pub(crate) fn user(&self) -> Option<&str> {
         self.user.as_deref()
     }
 
+    /// What is said about colours: on the command line, in the environment, in the settings file.
+    /// With it comes the variable that says it, if one does.
+    pub(crate) fn colour_choice(&self) -> (Colour, Option<&'static str>) {
+        match self.choice {
+            Some(choice @ (Colour::Always | Colour::Never)) => (choice, None),
+            Some(Colour::Auto) | None if self.no_color => (Colour::Never, Some("NO_COLOR")),
+            Some(Colour::Auto) | None if self.forced => (Colour::Always, Some("CLICOLOR_FORCE")),
+            Some(Colour::Auto) => (Colour::Auto, None),
+            None => (self.usual, None),
+        }
+    }
+
     /// Whether text for a reader may be coloured.
     pub(crate) fn colour(&self, is_terminal: bool) -> bool {
-        match self.choice {
+        match self.colour_choice().0 {
             Colour::Always => true,
             Colour::Never => false,
-            Colour::Auto if self.no_color => false,
-            Colour::Auto => self.forced || (is_terminal && !self.dumb_terminal),
+            Colour::Auto => is_terminal && !self.dumb_terminal,
         }
     }
 

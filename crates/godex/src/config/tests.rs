@@ -20,7 +20,7 @@ fn flags(arguments: &[&str]) -> Result<ProxyArgs, clap::Error> {
     let command = Program::command().mut_args(|arg| arg.env(clap::builder::Resettable::Reset));
     let matches = command.try_get_matches_from([&["godex"], arguments].concat())?;
     let mut flags = Program::from_arg_matches(&matches)?.flags;
-    flags.prefer_command_line(&matches);
+    flags.prefer_closer_key(&matches);
     Ok(flags)
 }
 

@@ -176,7 +176,7 @@ impl FromStr for ModelAlias {
 /// A name: one word of visible ASCII.
 pub(super) fn parse_token(text: &str) -> Result<String, String> {
     if text.is_empty() {
-        return Err("it is empty; write a name or leave the flag out".into());
+        return Err("it is empty; write a name or leave it out".into());
     }
     let plain = |byte: u8| byte.is_ascii_graphic() && !br#"'"\"#.contains(&byte);
     if !text.bytes().all(plain) {
@@ -191,7 +191,7 @@ pub(super) fn parse_token(text: &str) -> Result<String, String> {
 pub(super) fn parse_header(text: &str) -> Result<HeaderValue, String> {
     let text = text.trim();
     if text.is_empty() {
-        return Err("it is empty; write a text or leave the flag out".into());
+        return Err("it is empty; write a text or leave it out".into());
     }
     HeaderValue::from_str(text)
         .ok()
@@ -219,7 +219,7 @@ pub(super) fn parse_workers(text: &str) -> Result<usize, String> {
 /// A text with something in it.
 pub(super) fn parse_text(text: &str) -> Result<String, String> {
     if text.trim().is_empty() {
-        return Err("it is empty; write a text or leave the flag out".into());
+        return Err("it is empty; write a text or leave it out".into());
     }
     Ok(text.to_owned())
 }

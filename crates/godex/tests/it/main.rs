@@ -42,6 +42,7 @@ mod refused;
 mod responses;
 mod running;
 mod sessions;
+mod settings;
 mod stage;
 mod stop;
 mod terminal;

@@ -11,11 +11,42 @@ use super::check::{Category, Checks};
 use crate::auth;
 use crate::cli::talk::rough;
 use crate::clock;
-use crate::config::{Admission, Config};
+use crate::config::{Admission, Config, File, FileError};
 use crate::store::keys::record::Records;
 
 /// A token that ends within this is worth a word.
 const SOON: i64 = 3600;
+
+/// Whether the settings file is understood, and who can read it.
+pub(super) fn settings(file: &Result<Option<File>, FileError>, checks: &mut Checks) {
+    const HERE: Category = Category::Files;
+    match file {
+        Ok(None) => checks.ok("config", HERE, "no settings file, which is fine"),
+        Ok(Some(file)) => {
+            let shown = checks.shown(file.path());
+            match file.exposed() {
+                None => checks.ok("config", HERE, format!("{} settings, {shown}", file.len())),
+                Some(mode) => checks.warn(
+                    "config",
+                    HERE,
+                    format!("others can read {shown} ({mode:04o}), which holds api_key"),
+                    format!("chmod 600 {shown}"),
+                ),
+            }
+        }
+        Err(FileError::Unreadable { path, source }) => checks.fail(
+            "config",
+            HERE,
+            format!("{} cannot be read: {source}", checks.shown(path)),
+            "godex config check",
+        ),
+        Err(FileError::Wrong { path, problems }) => {
+            let first = problems.first().map(|it| it.headline(path)).unwrap_or_default();
+            let shown = checks.shown(path);
+            checks.fail("config", HERE, first, format!("godex config check {shown}"));
+        }
+    }
+}
 
 /// Who is signed in, until when, and who can read it.
 pub(super) fn login(path: &Path, allow_refresh: bool, checks: &mut Checks) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::callback::{self, Callback};
+use super::opener::Opener;
 use super::{failed, too_late};
 use crate::auth::signin::{Attempt, Issuer, NewLogin, Return};
 use crate::cli::report::{Exit, Failure};
@@ -15,8 +16,8 @@ use crate::tasks::Tasks;
 
 /// How the page gets in front of somebody.
 pub(super) struct Way<'a> {
-    /// Whether a browser is opened here.
-    pub(super) opens: bool,
+    /// What opens a browser here, if one shall be opened.
+    pub(super) opener: Option<Opener>,
     /// Who is logged in here, for the tunnel.
     pub(super) user: Option<&'a str>,
     /// How long signing in may take.
@@ -52,7 +53,7 @@ pub(super) async fn sign_in(
 
 /// Opens the page, or says how to get to it.
 fn show(page: &str, port: u16, open: bool, way: &Way<'_>, talk: &mut Talk<'_>) {
-    let opened = way.opens && open && webbrowser::open(page).is_ok();
+    let opened = open && way.opener.as_ref().is_some_and(|it| it.open(page));
     if opened {
         talk.note("a browser opens; if it does not, go to");
     } else {
