@@ -36,6 +36,11 @@ pub(super) struct Answer {
 }
 
 impl Answer {
+    /// Whether there is anything new in it.
+    fn has_any(&self) -> bool {
+        [&self.id, &self.access, &self.refresh].into_iter().flatten().any(|it| !it.is_empty())
+    }
+
     /// `old`, with what came in its place.
     pub(super) fn over(self, old: &Tokens, now: jiff::Timestamp) -> Tokens {
         let given = |token: Option<String>| token.filter(|it| !it.is_empty());
@@ -127,8 +132,10 @@ fn in_full(error: &dyn Error) -> String {
 /// What an answer means. Never quotes it: it may hold tokens.
 fn read(status: StatusCode, body: &[u8]) -> Result<Answer, Refusal> {
     if status.is_success() {
-        return serde_json::from_slice(body)
-            .map_err(|_| Refusal::Passing(format!("{status} without tokens")));
+        let answer: Option<Answer> = serde_json::from_slice(body).ok();
+        return answer
+            .filter(Answer::has_any)
+            .ok_or_else(|| Refusal::Passing(format!("{status} without tokens")));
     }
     let named = rejection(&code(body));
     match (status, named) {

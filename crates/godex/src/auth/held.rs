@@ -36,7 +36,7 @@ impl Held {
         let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
         authorization.set_sensitive(true);
         let account_id = claims.account_id.as_deref().map(HeaderValue::try_from).transpose()?;
-        let credentials = Credentials { authorization, account_id, generation };
+        let credentials = Credentials { authorization, account_id, generation, issued: false };
         Ok(Self { identity, credentials, claims })
     }
 
@@ -51,6 +51,7 @@ impl Held {
         now: Timestamp,
     ) -> Result<Self, InvalidHeaderValue> {
         let mut held = Self::new(Identity::ChatGpt(tokens), generation)?;
+        held.credentials.issued = true;
         if held.is_due(now) {
             // New and yet about to end: the clocks disagree, or tokens are short-lived. To go by
             // this date would mean a renewal for every request; the backend's 401 is the judge.

@@ -35,6 +35,7 @@ pub(crate) struct Credentials {
     authorization: HeaderValue,
     account_id: Option<HeaderValue>,
     generation: u64,
+    issued: bool,
 }
 
 impl Credentials {
@@ -51,6 +52,11 @@ impl Credentials {
     /// Grows with every new token.
     pub(crate) fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Whether the token endpoint has issued them to this process, so that no newer ones can be had.
+    pub(crate) fn is_issued(&self) -> bool {
+        self.issued
     }
 
     /// Whether the backend sees no difference.
@@ -241,6 +247,15 @@ impl Login {
             }
         }
         Err(Error::Rejected(Rejection::Refused))
+    }
+
+    /// The backend has refused these as well. New ones would hardly fare better: the token
+    /// endpoint is left alone for a moment, so that not every request asks it.
+    pub(crate) fn is_of_no_use(&self, credentials: &Credentials) {
+        if credentials.issued && self.shared.held().credentials.generation == credentials.generation
+        {
+            let _ = self.shared.fail();
+        }
     }
 
     /// What may be said about the login.

@@ -111,6 +111,35 @@ async fn a_refused_token_is_traded_for_a_new_one_that_is_written_down() {
 }
 
 #[tokio::test]
+async fn a_backend_that_refuses_new_tokens_too_does_not_wear_out_the_endpoint() {
+    let issuer = Issuer::start(rotating).await;
+    let home = Home::new(&tokens("a1", "r1"));
+    let login = home.login(&issuer, true);
+    let seen = login.current().await.unwrap();
+    let renewed = login.renew(&seen).await.unwrap();
+    assert!(renewed.is_issued() && !seen.is_issued());
+    // Somebody who still speaks of the old ones says nothing about the new ones.
+    login.is_of_no_use(&seen);
+    login.is_of_no_use(&renewed);
+    let refused = login.renew(&renewed).await;
+    assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+    assert_eq!(issuer.calls(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_without_any_token_renews_nothing() {
+    for answer in [json!({}), json!({"access_token": ""}), json!({"access_token": null})] {
+        let issuer = Issuer::start(move |_, _| (200, answer.clone())).await;
+        let home = Home::new(&tokens("a1", "r1"));
+        let before = home.read();
+        let login = home.login(&issuer, true);
+        let refused = login.renew(&login.current().await.unwrap()).await;
+        assert!(matches!(refused, Err(Error::Unavailable { .. })), "{refused:?}");
+        assert_eq!(home.read(), before);
+    }
+}
+
+#[tokio::test]
 async fn a_hundred_refused_requests_make_one_call() {
     let issuer = Issuer::hesitant(rotating).await;
     let home = Home::new(&tokens("a1", "r1"));

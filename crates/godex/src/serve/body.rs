@@ -1,5 +1,6 @@
 //! The body of a request: bounded in size and in time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -8,6 +9,7 @@ use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::encoding::{self, Coding};
@@ -86,14 +88,21 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Takes off what it was encoded with.
+    /// Takes off what it was encoded with, when there is `room`. Dropping the future ends the
+    /// work, too.
     ///
     /// # Errors
     ///
     /// When it is too large without it, or not what it says.
-    pub(super) async fn unpack(self) -> Result<Bytes, ApiError> {
+    pub(super) async fn unpack(self, room: &Arc<Semaphore>) -> Result<Bytes, ApiError> {
         let Self { bytes, coding, limit } = self;
-        let decoding = tokio::task::spawn_blocking(move || encoding::decode(&bytes, coding, limit));
+        let place = Arc::clone(room).acquire_owned().await;
+        let wanting = Arc::new(());
+        let wanted = Arc::downgrade(&wanting);
+        let decoding = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            encoding::decode(&bytes, coding, limit, wanted)
+        });
         // A panic in there has been reported by the panic hook.
         decoding.await.unwrap_or(Err(ApiError::Panic))
     }

@@ -29,7 +29,7 @@ pub(super) async fn collect(
     watch: &mut Watch,
     idle: Duration,
 ) -> Result<Bytes, Fault> {
-    let Opened { mut held, mut decoder, mut body, .. } = opened;
+    let Opened { generation, mut held, mut decoder, mut body, .. } = opened;
     let mut leave_at = None;
     loop {
         loop {
@@ -39,7 +39,10 @@ pub(super) async fn collect(
             };
             let Some(frame) = frame else { break };
             let taken = take(&frame, face, watch);
-            if watch.tap.end.is_some() {
+            if let Some(end) = &watch.tap.end {
+                if let End::Failed(fault) = end {
+                    watch.app.opener.note(generation, fault);
+                }
                 rest::read_off(body, &watch.app.tasks);
                 return taken.and_then(|answer| answer.ok_or(Fault::Broken(Break::Cut)));
             }

@@ -6,6 +6,7 @@
 mod zstd;
 
 use std::io::{self, Read};
+use std::sync::Weak;
 
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
@@ -19,6 +20,8 @@ pub(super) const ACCEPTED: &str = "zstd, gzip, deflate, br";
 
 /// How much a decoder takes from the body at a time, in bytes.
 const PIECE: usize = 16 << 10;
+/// How much is unpacked at a time, in bytes, until it is asked whether anybody still wants it.
+const WANTED: usize = 1 << 20;
 
 /// One way to make a body small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,17 +107,39 @@ pub(super) fn of(headers: &HeaderMap) -> Result<Option<Coding>, ApiError> {
     Ok(coding)
 }
 
-/// Takes the coding off. Blocks the thread for as long as that takes.
+/// What is unpacked for as long as somebody wants it.
+struct Wanted<R> {
+    packed: R,
+    by: Weak<()>,
+}
+
+impl<R: Read> Read for Wanted<R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.by.strong_count() == 0 {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let most = into.len().min(WANTED);
+        self.packed.read(into.get_mut(..most).unwrap_or_default())
+    }
+}
+
+/// Takes the coding off, for as long as `wanted` by somebody. Blocks the thread meanwhile.
 ///
 /// # Errors
 ///
-/// When the body is not what it says, or larger than `limit` without it.
-pub(super) fn decode(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, ApiError> {
+/// When the body is not what it says, larger than `limit` without it, or not wanted any more.
+pub(super) fn decode(
+    body: &[u8],
+    coding: Coding,
+    limit: usize,
+    wanted: Weak<()>,
+) -> Result<Bytes, ApiError> {
     let mut whole = Vec::with_capacity(body.len().saturating_mul(4).min(limit));
     let most = limit as u64;
     // One byte more tells a body at the limit from one over it.
     let read = coding
         .off(body, most)
+        .map(|packed| Wanted { packed, by: wanted })
         .and_then(|held| held.take(most.saturating_add(1)).read_to_end(&mut whole));
     match read {
         Ok(length) if length <= limit => Ok(whole.into()),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use godex_core::policy::quota;
 use godex_core::usage::{Line, Usage};
 
+use super::error::ApiError;
 use super::state::App;
 use crate::clock;
 use crate::limits::Reservation;
@@ -163,7 +164,9 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        self.finish(CLIENT_GONE);
+        // What is dropped at the end of the drain timeout was cut off here, not left there.
+        let cut = self.app.is_cutting().then(|| ApiError::Draining.look().status);
+        self.finish(cut.unwrap_or(CLIENT_GONE));
     }
 }
 

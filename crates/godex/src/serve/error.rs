@@ -15,6 +15,7 @@ use super::{encoding, passed};
 use crate::auth;
 use crate::clock;
 use crate::limits::{Denied, headers};
+use crate::upstream::backend::retry_after;
 use crate::upstream::open::Problem;
 
 /// Past this, SDKs must not wait by themselves: openai-node would sleep for days.
@@ -232,8 +233,12 @@ impl ApiError {
                     passed::downstream(told, answer_headers, None);
                 }
             }
-            // What is left of the body may never come.
-            Self::TooSlow | Self::ClientGone | Self::Draining | Self::HeadTooLarge => {
+            // What is left of the body may never come, or be read by others in another way.
+            Self::TooSlow
+            | Self::ClientGone
+            | Self::Draining
+            | Self::HeadTooLarge
+            | Self::NoRequest => {
                 answer_headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Self::Malformed(_)
@@ -241,7 +246,6 @@ impl ApiError {
             | Self::TooLarge { .. }
             | Self::Garbled(_)
             | Self::NotJson
-            | Self::NoRequest
             | Self::LineTooLong
             | Self::NoHost
             | Self::WrongHost(_)
@@ -294,7 +298,11 @@ fn optional(writer: &mut Writer, name: &str, value: Option<&str>) {
 
 fn problem_look(problem: &Problem) -> Look {
     match problem {
-        Problem::Fault(fault, _) => fault_look(fault),
+        Problem::Fault(fault, told) => {
+            let look = fault_look(fault);
+            let wait = look.wait.or_else(|| retry_after(told).map(Duration::from_secs));
+            Look { wait, ..look }
+        }
         Problem::Login(error) => {
             let look = look(502, SERVER, "upstream_auth", login_words(error));
             match error {

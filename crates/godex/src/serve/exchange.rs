@@ -75,7 +75,7 @@ impl Exchange {
         let body = match received {
             Received::Plain(body) => body,
             Received::Packed(packed) => {
-                let body = packed.unpack().await?;
+                let body = packed.unpack(&self.app.unpacking).await?;
                 let (now, estimate) = (Now::read(), quota::estimate(body.len() as u64, None));
                 reservation.raise(&self.key, estimate, now).map_err(denied)?;
                 headers::describe(reservation.state(), now.wall, &mut self.extra);

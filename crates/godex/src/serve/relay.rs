@@ -190,6 +190,9 @@ impl Relay {
         self.watch.see(&event);
         match &self.watch.tap.end {
             Some(End::Failed(fault)) => {
+                if let State::Flowing(opened) = &self.state {
+                    self.watch.app.opener.note(opened.generation, fault);
+                }
                 let error = ApiError::from(fault.clone());
                 self.release();
                 self.fail(&error, Some(&event));

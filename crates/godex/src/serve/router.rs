@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
 use percent_encoding::percent_decode_str;
@@ -162,6 +163,11 @@ fn admissible(app: &App, parts: &request::Parts, page: &Page) -> Result<(), ApiE
     let lines = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 4;
     if line + parts.headers.iter().map(lines).sum::<usize>() > LARGEST_HEAD {
         return Err(ApiError::HeadTooLarge);
+    }
+    // Other codings of a transfer are not taken off, and somebody in front may read them in another way.
+    let transfer = parts.headers.get_all(TRANSFER_ENCODING);
+    if transfer.iter().any(|it| !it.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(ApiError::NoRequest);
     }
     app.browser.host(parts)?;
     match page {

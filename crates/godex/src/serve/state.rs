@@ -13,6 +13,7 @@ use godex_core::translate::chat_from_responses::ReasoningMode;
 use godex_core::turns::{self, Turns};
 
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -68,6 +69,9 @@ pub(super) struct App {
     pub(super) idle: Duration,
     /// The largest request body in bytes.
     pub(super) max_body: usize,
+    /// How many packed bodies are unpacked at once. It is work for a processor, and what comes
+    /// out is held, so that the rest of the house has the other half of the processors.
+    pub(super) unpacking: Arc<Semaphore>,
     /// Whether every request gets a log line.
     log_requests: bool,
     tail: Tail,
@@ -124,6 +128,7 @@ impl App {
             heartbeat: config.heartbeat,
             idle,
             max_body: config.max_body,
+            unpacking: Arc::new(Semaphore::new(config.workers.div_ceil(2).max(1))),
             log_requests: config.logging.requests,
             tail,
             board: Board::new(),

@@ -9,9 +9,11 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT}
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
+use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::connect::{ConnectError, HttpClient};
 use crate::auth::{Credentials, Login};
+use crate::clock;
 use crate::config::Config;
 
 /// The header that tells the backend's prompt cache which conversation a request belongs to.
@@ -123,8 +125,7 @@ impl Backend {
             tracing::warn!(%status, "the backend redirects; redirects are not followed");
             return Err(Fault::Server { status: status.as_u16(), message: None }.into());
         }
-        let retry_after =
-            answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let retry_after = retry_after(answer.headers());
         let (head, body) = answer.into_parts();
         let body = error_body(body).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
@@ -146,6 +147,16 @@ impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
         Self { fault, headers: HeaderMap::new() }
     }
+}
+
+/// How long an answer tells to wait, in seconds: a number, or the moment at which to come back.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
+    const DATES: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    value.parse().ok().or_else(|| {
+        let at = DATES.parse_timestamp(value).ok()?.as_second();
+        u64::try_from(at).ok().map(|at| at.saturating_sub(clock::unix_seconds()))
+    })
 }
 
 /// A connection that failed, before or while the request was under way.

@@ -17,8 +17,8 @@ use hyper::body::Incoming;
 use super::backend::Failed;
 use crate::clock;
 
-/// The longest event of the backend's stream, in bytes.
-const LONGEST_EVENT: usize = 64 << 20;
+/// The longest event of the backend's stream, in bytes: 16 MiB, and what stands around them.
+const LONGEST_EVENT: usize = (16 << 20) + (64 << 10);
 /// How much of a beginning is held back, in bytes, and for how long. Past that a failure can
 /// only be told inside the stream.
 const MOST_HELD: usize = 4 << 20;
@@ -28,6 +28,8 @@ const LONGEST_HELD: Duration = Duration::from_secs(20);
 pub(crate) struct Opened {
     /// The head of the backend's answer.
     pub(crate) headers: HeaderMap,
+    /// Whose login it was asked with.
+    pub(crate) generation: u64,
     /// Events that have come already.
     pub(crate) held: VecDeque<Frame>,
     /// The reader of what is still to come.
@@ -43,11 +45,12 @@ pub(crate) struct Opened {
 /// When the answer ends or fails before that, or is no stream.
 pub(super) async fn shake(
     headers: HeaderMap,
+    generation: u64,
     body: Incoming,
     idle: Duration,
 ) -> Result<Opened, Failed> {
     match begin(body, idle).await {
-        Ok((held, decoder, body)) => Ok(Opened { headers, held, decoder, body }),
+        Ok((held, decoder, body)) => Ok(Opened { headers, generation, held, decoder, body }),
         Err(fault) => Err(Failed { fault, headers }),
     }
 }

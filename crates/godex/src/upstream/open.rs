@@ -114,7 +114,7 @@ impl Opener {
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
         let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
-        let (mut renewed, mut repeated) = (false, false);
+        let (mut renewals, mut repeated) = (0, false);
         let (mut dropped, mut stood_in) = (Vec::new(), None);
         for parameter in self.refusals.load().learned() {
             if let Some(other) = outgoing.without(parameter) {
@@ -138,15 +138,19 @@ impl Opener {
                     Err(failed) => failed,
                 };
             match &fault {
-                Fault::Unauthorized if !renewed => {
-                    renewed = true;
+                // What the file holds may have ended as well; what the endpoint issued has not.
+                Fault::Unauthorized
+                    if renewals == 0 || (renewals == 1 && !credentials.is_issued()) =>
+                {
+                    renewals += 1;
                     self.backend.login.renew(&credentials).await?;
                     continue;
                 }
                 Fault::Unauthorized => {
+                    self.backend.login.is_of_no_use(&credentials);
                     return Err(auth::Error::Rejected(auth::Rejection::Refused).into());
                 }
-                Fault::PlanSpent(spent) => self.remember_spent(credentials.generation(), spent),
+                Fault::PlanSpent(_) => self.note(credentials.generation(), &fault),
                 Fault::Refused(refusal) if fault.is_unknown_model() => {
                     if let Some(model) = stand_in.take()
                         && let Some(other) = outgoing.with_model(&model)
@@ -203,7 +207,7 @@ impl Opener {
     ) -> Result<Opened, Failed> {
         let answer = self.backend.respond(credentials, outgoing.body().clone(), headers).await?;
         let (head, body) = answer.into_parts();
-        shake(head.headers, body, self.idle).await
+        shake(head.headers, credentials.generation(), body, self.idle).await
     }
 
     fn learn(&self, parameter: &str) {
@@ -214,6 +218,13 @@ impl Opener {
                 "the backend refuses `{parameter}`: it is left out from now on"
             );
             self.refusals.store(Arc::new(refusals));
+        }
+    }
+
+    /// Notes what a failure in the middle of an answer means for later requests of this login.
+    pub(crate) fn note(&self, generation: u64, fault: &Fault) {
+        if let Fault::PlanSpent(spent) = fault {
+            self.remember_spent(generation, spent);
         }
     }
 

@@ -82,13 +82,18 @@ fn three_hundred_connections_that_say_nothing_delay_nobody() {
             silent.push(socket);
         }
         stage.proxy.responses(&question("warm")).await.fine();
-        let mut slowest = Duration::ZERO;
-        for _ in 0..10 {
-            let begun = Instant::now();
-            stage.proxy.responses(&question("hi")).await.fine();
-            slowest = slowest.max(begun.elapsed());
+        // Tests share the processors: the slowest of ten is judged by the best of a few tries.
+        let mut slowest = SECOND;
+        for _ in 0..5 {
+            let mut slowest_of_ten = Duration::ZERO;
+            for _ in 0..10 {
+                let begun = Instant::now();
+                stage.proxy.responses(&question("hi")).await.fine();
+                slowest_of_ten = slowest_of_ten.max(begun.elapsed());
+            }
+            slowest = slowest.min(slowest_of_ten);
         }
-        assert!(slowest < SECOND / 2, "{slowest:?}");
+        assert!(slowest < SECOND / 10, "{slowest:?}");
     });
 }
 
@@ -235,6 +240,7 @@ fn smuggled_bytes_are_never_answered() {
             "content-length: 99999999999999999999999\r\n".to_owned(),
             "transfer-encoding: xchunked\r\n".to_owned(),
             "transfer-encoding: chunked, identity\r\n".to_owned(),
+            "transfer-encoding: gzip, chunked\r\n".to_owned(),
             format!("content-length: {length}\r\ntransfer-encoding: chunked\r\n"),
             format!("transfer-encoding: chunked\r\ncontent-length: {length}\r\n"),
             format!("transfer-encoding : chunked\r\ncontent-length: {length}\r\n"),

@@ -8,6 +8,7 @@ use http::Method;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use serde_json::json;
 
+use crate::backend::hello;
 use crate::client::{Call, Reply};
 use crate::stage::{Stage, asked, play, question, together};
 
@@ -183,5 +184,24 @@ fn req14_the_quota_holds_what_a_packed_body_stands_for() {
         assert!(held > 100_000, "{held}");
         let reply = stage.proxy.send(packed(PATHS[0], "gzip", gzip(&body))).await;
         assert_eq!(before.as_u64().unwrap() - left(&reply), held);
+    });
+}
+
+#[test]
+fn req14_many_packed_bodies_at_once_are_unpacked_one_after_another() {
+    const EACH: usize = 16 << 20;
+    play(async {
+        let mut stage = Stage::on_backend(&["--workers=2"]).await;
+        stage.backend.always(hello());
+        let text = format!(r#"{{"model":"gpt-5.5","input":[{}"#, " ".repeat(EACH));
+        let body = gzip(text.as_bytes());
+        let begun = stage.proxy.peak_memory();
+        let calls =
+            (0..16).map(|_| stage.proxy.send(packed("/v1/responses", "gzip", body.clone())));
+        for refused in together(calls).await {
+            assert_eq!(refused.status, 400);
+        }
+        let grown = stage.proxy.peak_memory() - begun;
+        assert!(grown < 6 * EACH as u64, "{} MiB", grown >> 20);
     });
 }

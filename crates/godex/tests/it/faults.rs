@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::backend::{STREAM, closing, hello, opening, whole};
+use crate::backend::{STREAM, closing, event, hello, opening, whole};
 use crate::client::{Call, Reply};
 use crate::program::Home;
 use crate::stage::{Proxy, Stage, Strict, asked, four_ways, play, question, streamed};
@@ -120,6 +120,96 @@ fn a_spent_plan_is_told_with_its_reset_and_answered_locally_from_then_on() {
         let login = stage.backend.mock.new_login(std::time::Duration::from_secs(3600));
         stage.home.write(".codex/auth.json", &login);
         while stage.proxy.responses(&question("another")).await.status != 200 {}
+    });
+}
+
+#[test]
+fn a_plan_that_runs_out_in_the_middle_of_an_answer_is_remembered_too() {
+    let spent = json!({
+        "code": "usage_limit_reached", "message": "The usage limit has been reached",
+        "plan_type": "plus", "resets_in_seconds": 3600,
+    });
+    let failed = json!({"type": "response.failed", "sequence_number": 5,
+        "response": {"id": "resp_1", "object": "response", "created_at": 1_795_348_800,
+            "status": "failed", "model": "gpt-5.5", "output": [], "error": spent}});
+    let error = json!({"type": "error", "sequence_number": 5, "error": spent});
+    for last in [failed, error] {
+        for call in four_ways("hi") {
+            let answer = [STREAM, &opening(), &event(&last)].concat();
+            play(async move {
+                let mut stage = Stage::on_backend(&[]).await;
+                let sending = stage.proxy.send(call);
+                let playing = async { stage.backend.turn().await.answer(&answer).await };
+                let (reply, ()) = tokio::join!(sending, playing);
+                assert!(reply.body.contains("usage_limit_reached"), "{}", reply.body);
+                // The backend would have to be played again if it were asked.
+                let reply = stage.proxy.responses(&question("another")).await;
+                check(&reply, (429, "insufficient_quota", "usage_limit_reached"));
+                let wait: u64 = reply.header("retry-after").parse().unwrap();
+                assert!((3500..=3600).contains(&wait), "{wait}");
+            });
+        }
+    }
+}
+
+#[test]
+fn what_the_backend_says_about_when_to_come_back_is_kept_in_every_form() {
+    // As far away as is sure to be in the future when this runs.
+    const DATE: &str = "Fri, 22 Nov 2126 10:00:00 GMT";
+    const YEAR: u64 = 365 * 24 * 3600;
+    for (status, told, expected) in [
+        ("429 Too Many Requests", "7", 7..=7),
+        ("503 Service Unavailable", "7", 7..=7),
+        ("500 Internal Server Error", "7", 7..=7),
+        ("429 Too Many Requests", DATE, 50 * YEAR..=101 * YEAR),
+        ("503 Service Unavailable", "Sun, 06 Nov 1994 08:49:37 GMT", 1..=1),
+    ] {
+        let answer = whole(status, "application/json", r#"{"detail":"no"}"#);
+        let answer = String::from_utf8(answer).unwrap();
+        let answer = answer.replacen("\r\n", &format!("\r\nretry-after: {told}\r\n"), 1);
+        play(async move {
+            let mut stage = Stage::on_backend(&[]).await;
+            stage.backend.always(answer);
+            let reply = stage.proxy.responses(&question("hi")).await;
+            let wait: u64 = reply.header("retry-after").parse().unwrap();
+            assert!(expected.contains(&wait), "{status}, {told}: {wait}");
+        });
+    }
+}
+
+#[test]
+fn one_event_may_be_of_16_mib_and_a_larger_one_is_an_error_with_bounded_memory() {
+    const MIB: usize = 1 << 20;
+    let answer = |length: usize| {
+        let wide = format!("\"delta\":\"lo\",{}", " ".repeat(length));
+        let last = closing().replacen("\"delta\":\"lo\",", &wide, 1);
+        assert!(last.len() > length);
+        [STREAM, &opening(), &last].concat()
+    };
+    play(async {
+        let mut stage = Stage::on_backend(&[]).await;
+        let begun = stage.proxy.peak_memory();
+        let mut turns = [16 * MIB, 17 * MIB, 200 * MIB].into_iter();
+        let longest = answer(turns.next().unwrap());
+        for call in four_ways("hi") {
+            let sending = stage.proxy.send(call);
+            let playing = async { stage.backend.turn().await.answer(&longest).await };
+            let (reply, ()) = tokio::join!(sending, playing);
+            assert_eq!((reply.status, reply.whole), (200, true));
+            assert!(!reply.body.contains("upstream_error"));
+        }
+        for length in turns {
+            let longer = answer(length);
+            for call in four_ways("hi") {
+                let sending = stage.proxy.send(call);
+                let playing = async { stage.backend.turn().await.answer(&longer).await };
+                let (reply, ()) = tokio::join!(sending, playing);
+                assert!(reply.body.contains("\"upstream_error\""), "{}", reply.body.len());
+                assert!(!reply.body.contains("response.completed"));
+            }
+        }
+        let grown = stage.proxy.peak_memory() - begun;
+        assert!(grown < (150 * MIB) as u64, "{} MiB", grown >> 20);
     });
 }
 

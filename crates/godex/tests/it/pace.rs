@@ -291,6 +291,7 @@ fn requests_without_an_answer_do_not_keep_the_process_after_the_drain_timeout() 
         let reply = sending.await;
         assert_eq!(reply.error().0, 503);
         turn.left().await;
+        assert_eq!(stage.records()[0]["status"], 503, "the record says what the client was told");
         assert_eq!(stage.proxy.end().await.code(), Some(0));
     });
 }

@@ -136,3 +136,19 @@ fn a_login_that_has_ended_is_told_and_not_tried_for_ever() {
         assert_eq!(stage.proxy.get("/readyz").await.status, 200);
     });
 }
+
+#[test]
+fn a_login_on_disk_that_is_refused_as_well_is_renewed_for_the_same_request() {
+    play(async {
+        let mut stage = Stage::with_login(&[]).await;
+        let url = stage.backend.mock.token_url();
+        stage.renew_at(&url).await;
+        stage.proxy.responses(&question("hi")).await.fine();
+        let login = stage.backend.mock.new_login(Duration::from_secs(3600));
+        stage.home.write(".codex/auth.json", &login);
+        // By now neither the one in memory nor the one on disk is good.
+        stage.backend.mock.expire_tokens();
+        stage.proxy.responses(&question("hi")).await.fine();
+        assert_eq!(stage.backend.mock.token_posts(), 1);
+    });
+}

@@ -1,6 +1,7 @@
 //! Bodies that are packed well, badly, and to do harm.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
@@ -52,9 +53,14 @@ fn coding(names: &str) -> Result<Option<Coding>, ApiError> {
     of(&HeaderMap::from_iter([(CONTENT_ENCODING, names.parse().unwrap())]))
 }
 
+fn unpacked(body: &[u8], coding: Coding, limit: usize) -> Result<Bytes, ApiError> {
+    let wanting = Arc::new(());
+    decode(body, coding, limit, Arc::downgrade(&wanting))
+}
+
 fn decoded(names: &str, body: &[u8]) -> Result<Bytes, ApiError> {
     match coding(names).unwrap() {
-        Some(coding) => decode(body, coding, LIMIT),
+        Some(coding) => unpacked(body, coding, LIMIT),
         None => Ok(Bytes::copy_from_slice(body)),
     }
 }
@@ -131,7 +137,7 @@ fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
         assert!(matches!(refused, Err(ApiError::TooLarge { limit: LIMIT })), "{names}");
     }
     assert_eq!(decoded("br", BROTLI_MEBIBYTE).unwrap().len(), LIMIT);
-    let refused = decode(BROTLI_MEBIBYTE, Coding::Brotli, LIMIT - 1);
+    let refused = unpacked(BROTLI_MEBIBYTE, Coding::Brotli, LIMIT - 1);
     assert!(matches!(refused, Err(ApiError::TooLarge { .. })));
 }
 
@@ -167,4 +173,15 @@ fn a_frame_whose_checksum_is_another_ones_is_refused() {
     let last = frame.len() - 1;
     frame[last] ^= 1;
     assert!(matches!(decoded("zstd", &frame), Err(ApiError::Garbled("zstd"))));
+}
+
+#[test]
+fn what_nobody_wants_any_more_is_not_unpacked() {
+    let packed = gzip(TEXT);
+    assert!(decode(&packed, Coding::Gzip, LIMIT, Weak::new()).is_err());
+    let wanting = Arc::new(());
+    let mut half = Wanted { packed: &packed[..], by: Arc::downgrade(&wanting) };
+    assert_eq!(half.read(&mut [0; 4]).unwrap(), 4);
+    drop(wanting);
+    assert_eq!(half.read(&mut [0; 4]).unwrap_err().kind(), io::ErrorKind::BrokenPipe);
 }
