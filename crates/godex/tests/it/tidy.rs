@@ -135,13 +135,13 @@ fn files(folder: &str, extensions: &[&str]) -> Vec<(String, String)> {
 }
 
 fn rust() -> Vec<(String, String)> {
-    files("crates", &["rs"])
+    [files("crates", &["rs"]), files("bench", &["rs"])].concat()
 }
 
 /// The documents of the repository and its folders.
 fn documents() -> Vec<(String, String)> {
     let mut all = files("docs", &["md"]);
-    all.extend([files("fixtures", &["md"]), files("clients", &["md", "py", "mjs"])].concat());
+    all.extend([files("fixtures", &["md"]), files("clients", &["md", "py", "mjs"]), files("bench", &["py"])].concat());
     for entry in fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "md") {

@@ -21,6 +21,7 @@ const NOT_RUN: &[(&str, usize)] = &[
     ("needs a browser and an account", 2),
     ("needs systemd", 1),
     ("needs the client, which clients/run has", 1),
+    ("takes minutes, and needs nginx", 1),
     ("would run itself", 1),
 ];
 
