@@ -141,7 +141,14 @@ fn rust() -> Vec<(String, String)> {
 /// The documents of the repository and its folders.
 fn documents() -> Vec<(String, String)> {
     let mut all = files("docs", &["md"]);
-    all.extend([files("fixtures", &["md"]), files("clients", &["md", "py", "mjs"]), files("bench", &["py"])].concat());
+    all.extend(
+        [
+            files("fixtures", &["md"]),
+            files("clients", &["md", "py", "mjs"]),
+            files("bench", &["py"]),
+        ]
+        .concat(),
+    );
     for entry in fs::read_dir(root()).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|it| it == "md") {
