@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::report::{Exit, Failure};
+use super::talk::rough;
 use crate::config::{Surroundings, parse_listen};
 
 /// Which proxy is meant.
@@ -84,6 +85,16 @@ pub(super) fn status(stream: UnixStream) -> Result<Value, Failure> {
     let line = line.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
     let line = line.map_err(|error| gone(&error))?;
     serde_json::from_str(&line).map_err(|error| gone(&error.into()))
+}
+
+/// The proxy of this user on a port, in words: `godex (pid 4121, started 2 h ago)`.
+pub(super) fn runs_on(port: u16, surroundings: &Surroundings) -> Option<String> {
+    let name = crate::config::socket_name(port);
+    let ours = |path: &PathBuf| path.file_name().is_some_and(|it| *it == *name);
+    let path = surroundings.sockets().into_iter().find(ours)?;
+    let status = status(UnixStream::connect(path).ok()?).ok()?;
+    let since = status["uptime_s"].as_u64().map(rough)?;
+    Some(format!("godex (pid {}, started {since} ago)", status["pid"]))
 }
 
 fn gone(error: &io::Error) -> Failure {

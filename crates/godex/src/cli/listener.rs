@@ -5,7 +5,12 @@ use std::net::{SocketAddr, TcpListener};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::admin;
 use super::report::{Exit, Failure};
+use crate::config::Surroundings;
+
+/// Where the documented listener is.
+const USUAL: u16 = 39001;
 
 /// Lets the process have as many open files as the system allows it: every connection is one.
 /// What cannot be raised stays as it is.
@@ -24,19 +29,36 @@ pub(super) fn raise_file_limit() {
 /// # Errors
 ///
 /// When somebody else has it, or this user may not.
-pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let refuse = |error: io::Error| refused(address, &error);
+pub(super) fn bind(
+    address: SocketAddr,
+    surroundings: &Surroundings,
+) -> Result<TcpListener, Failure> {
+    let refuse = |error: io::Error| match admin::runs_on(address.port(), surroundings) {
+        Some(proxy) if error.kind() == io::ErrorKind::AddrInUse => {
+            let what = format!("{address} is already in use by {proxy}");
+            Failure::new(Exit::Failure, what)
+                .help("how it is            godex status")
+                .help(format!("or another port      --listen {}", free_after(address)))
+        }
+        Some(_) | None => refused(address, &error),
+    };
     let listener = TcpListener::bind(address).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     Ok(listener)
 }
 
+/// The next port on which somebody can listen.
+pub(super) fn free_after(address: SocketAddr) -> SocketAddr {
+    let others = (address.port()..).skip(1).chain(USUAL..).take(100);
+    let mut others = others.map(|port| SocketAddr::new(address.ip(), port));
+    let free = others.find(|it| TcpListener::bind(it).is_ok());
+    free.unwrap_or_else(|| SocketAddr::new(address.ip(), USUAL))
+}
+
 /// Why nobody can listen on `address`, and what to do.
 pub(super) fn refused(address: SocketAddr, error: &io::Error) -> Failure {
     let (what, help) = if error.kind() == io::ErrorKind::AddrInUse {
-        let next = address.port().checked_add(1).unwrap_or(39001);
-        let other = SocketAddr::new(address.ip(), next);
-        let help = format!("stop it, or pick another port: --listen {other}");
+        let help = format!("stop it, or pick another port: --listen {}", free_after(address));
         let what = format!("{address} is already in use by another program");
         return Failure::new(Exit::Failure, what).help(help);
     } else if error.kind() == io::ErrorKind::AddrNotAvailable {

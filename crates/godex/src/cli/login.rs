@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Subcommand;
+use http::StatusCode;
 use tokio::sync::mpsc;
 
 use self::callback::Callback;
@@ -207,6 +208,13 @@ fn failed(error: &signin::Error) -> Failure {
             Failure::new(Exit::Unreachable, "the sign-in service does not talk to this program")
                 .cause(error.to_string())
                 .help("try another network, or another name with --user-agent")
+        }
+        signin::Error::Refused { status, .. }
+            if *status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() =>
+        {
+            Failure::new(Exit::Temporary, "the sign-in service has no time for this now")
+                .cause(error.to_string())
+                .help("godex login            (try again in a few minutes)")
         }
         signin::Error::Refused { .. } | signin::Error::Incomplete(_) => {
             Failure::new(Exit::Failure, "signing in has failed").cause(error.to_string()).help(

@@ -137,7 +137,7 @@ async fn start(
     let tasks = Tasks::default();
     let parts = open(&config, &tasks, tail)?;
     raise_file_limit();
-    let listener = bind(config.listen)?;
+    let listener = bind(config.listen, surroundings)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
     let socket = serve::open_socket(&config, address.port());

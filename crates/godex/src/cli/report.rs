@@ -17,7 +17,7 @@ pub(crate) enum Exit {
     NotLoggedIn = 4,
     /// The backend cannot be reached (`EX_UNAVAILABLE` of sysexits).
     Unreachable = 69,
-    /// A rate or a quota says: later (`EX_TEMPFAIL`).
+    /// A service says: later (`EX_TEMPFAIL`).
     Temporary = 75,
     /// A file is not what it should be (`EX_CONFIG`).
     Config = 78,
@@ -43,7 +43,7 @@ impl Exit {
             Self::Usage => "wrong command line or setting",
             Self::NotLoggedIn => "not logged in to ChatGPT",
             Self::Unreachable => "the backend cannot be reached",
-            Self::Temporary => "temporary: a rate or a quota is used up",
+            Self::Temporary => "temporary: a service is busy or limits how often it is asked",
             Self::Config => "a file cannot be read or understood",
         }
     }

@@ -20,6 +20,7 @@ mod doctor;
 mod encodings;
 mod errors;
 mod faults;
+mod first_run;
 mod hardening;
 mod items;
 mod limits;

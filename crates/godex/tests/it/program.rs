@@ -113,6 +113,11 @@ impl Serving {
         (self.child.wait().unwrap(), rest)
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// `HOST:PORT`.
     pub(crate) fn address(&self) -> &str {
         self.url.trim_start_matches("http://").trim_end_matches("/v1")

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::check::{Category, Checks};
+use crate::cli::listener::free_after;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -36,8 +37,7 @@ pub(super) fn check(listen: SocketAddr, checks: &mut Checks) {
             );
         }
         Some(_) | None => {
-            let next = listen.port().checked_add(1).unwrap_or(39001);
-            let other = SocketAddr::new(listen.ip(), next);
+            let other = free_after(listen);
             checks.fail(
                 "port",
                 HERE,

@@ -24,6 +24,7 @@ pub(super) fn ready(
         Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
     };
     row(&mut text, "access", access);
+    row(&mut text, "agents", &agents(address));
     let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
     row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
     row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
@@ -56,6 +57,7 @@ pub(super) fn mock(
         }
     };
     row(&mut text, "backend", config.base_url.as_str());
+    row(&mut text, "agents", &agents(address));
     let _ = writeln!(
         text,
         "  try it
@@ -74,6 +76,16 @@ fn account(login: &auth::Status) -> String {
     let plan = login.plan.as_deref().unwrap_or("plan unknown");
     let tail = login.account_tail.as_deref().unwrap_or("?");
     format!("ChatGPT {plan} (account …{tail})")
+}
+
+/// What connects a client, and some of those that it knows.
+fn agents(address: SocketAddr) -> String {
+    let usual = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 39001);
+    let place = match reachable(address) {
+        address if address == usual => String::new(),
+        address => format!(" --listen {address}"),
+    };
+    format!("godex connect codex{place}  (or openclaw, opencode, aider, python …)")
 }
 
 fn title(what: &str, colour: bool) -> String {

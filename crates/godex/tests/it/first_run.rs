@@ -1,0 +1,145 @@
+//! How it begins: what is missing, what is in the way, and what the banner says to type.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::program::Home;
+
+const REFUSED: i32 = 2;
+
+#[test]
+fn without_a_login_three_ways_to_one_are_shown() {
+    let home = Home::empty();
+    let check = |arguments: &[&str], variables: &[(&str, &str)], path: &str| {
+        let ended = home.run(&[&["proxy"], arguments].concat(), variables);
+        let path = home.path().join(path);
+        let expected = format!(
+            "error: not logged in to ChatGPT
+  cause: {} does not exist
+  help:  sign in              godex login            (opens a browser; --device on a server)
+         or with Codex CLI    codex login
+         just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)
+",
+            path.display()
+        );
+        assert_eq!((ended.code, ended.stderr), (Some(4), expected));
+    };
+    check(&[], &[], ".codex/auth.json");
+    check(&[], &[("GODEX_PROXY_AUTH_PATH", "~/mine.json")], "mine.json");
+    check(&["--auth-path=~/his.json"], &[("GODEX_PROXY_AUTH_PATH", "~/mine.json")], "his.json");
+    let codex_home = home.path().join("elsewhere");
+    let codex_home = codex_home.to_str().unwrap();
+    check(&[], &[("CODEX_HOME", codex_home)], "elsewhere/auth.json");
+    check(&[], &[("CODEX_HOME", codex_home), ("GODEX_PROXY_AUTH_PATH", "")], "elsewhere/auth.json");
+    assert!(!home.path().join(".codex").exists(), "a refusal leaves nothing behind");
+}
+
+#[test]
+fn a_file_without_a_login_is_none() {
+    let home = Home::empty();
+    for text in ["", "{", "[]", "{}", r#"{"tokens":null}"#] {
+        home.write(".codex/auth.json", text);
+        let ended = home.run(&["proxy", "--api-key", "k"], &[]);
+        assert_eq!(ended.code, Some(4), "{text}: {}", ended.stderr);
+        assert!(ended.stderr.contains("codex login") && ended.stderr.contains("auth.json"));
+    }
+}
+
+#[test]
+fn without_a_key_three_ways_to_one_are_shown() {
+    let ended = Home::logged_in().run(&["proxy", "--listen=127.0.0.1:0"], &[]);
+    assert_eq!(ended.code, Some(REFUSED));
+    insta::assert_snapshot!(ended.stderr, @r"
+    error: no API key is configured, so every request would be refused
+      help:  godex proxy keys add --label my-laptop        (stored hashed; shown once)
+             godex proxy --api-key local-dev-key           (one shared key)
+             godex proxy --allow-any-key                   (loopback only, development)
+    ");
+}
+
+#[test]
+fn a_port_in_use_is_one_line_and_the_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Home::logged_in().run(&["proxy", "--api-key=k", "--listen", &address], &[]);
+    assert_eq!(ended.code, Some(1));
+    let (what, help) = ended.stderr.split_once('\n').unwrap();
+    assert_eq!(what, format!("error: {address} is already in use by another program"));
+    let other = help.trim_end().rsplit(' ').next().unwrap();
+    assert!(TcpListener::bind(other).is_ok(), "{help}");
+}
+
+#[test]
+fn a_port_that_a_proxy_of_ones_own_has_names_that_proxy() {
+    let home = Home::logged_in();
+    let serving = home.serve(&["proxy", "--api-key=k", "--listen=:0"], &[]);
+    let ended = home.run(&["proxy", "--api-key=k", "--listen", serving.address()], &[]);
+    assert_eq!(ended.code, Some(1));
+    let (what, help) = ended.stderr.split_once('\n').unwrap();
+    let (address, pid) = (serving.address(), serving.pid());
+    let expected = format!("error: {address} is already in use by godex (pid {pid}, started ");
+    assert!(what.starts_with(&expected) && what.ends_with(" s ago)"), "{what}");
+    assert!(help.starts_with("  help:  how it is            godex status\n"), "{help}");
+    let other = help.trim_end().rsplit(' ').next().unwrap();
+    assert!(TcpListener::bind(other).is_ok(), "{help}");
+}
+
+#[test]
+fn what_the_banner_says_about_agents_works_when_it_is_typed() {
+    let home = Home::logged_in();
+    for arguments in
+        [&["proxy", "--mock", "--listen=:0"][..], &["proxy", "--api-key=k", "--listen=:0"]]
+    {
+        let serving = home.serve(arguments, &[]);
+        let line = serving.banner.split("  agents      godex ").nth(1).unwrap();
+        let (command, others) = line.split_once("  (or ").unwrap();
+        assert!(command.ends_with(&format!("--listen {}", serving.address())), "{command}");
+        let others = others.split_once(" …)").unwrap().0;
+        for client in ["codex"].into_iter().chain(others.split(", ")) {
+            let command = command.replace("codex", client);
+            let ended = home.run(&command.split(' ').collect::<Vec<_>>(), &[]);
+            assert_eq!(ended.code, Some(0), "{command}: {}", ended.stderr);
+            assert!(ended.stdout.contains(serving.address()), "{}", ended.stdout);
+        }
+    }
+}
+
+#[test]
+fn a_sign_in_service_that_is_busy_is_asked_again_later() {
+    for (status, code) in [(429, 75), (503, 75), (400, 1)] {
+        let issuer = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", issuer.local_addr().unwrap());
+        let answers = std::thread::spawn(move || {
+            let (mut socket, _) = issuer.accept().unwrap();
+            let _ = socket.read(&mut [0; 4096]).unwrap();
+            write!(socket, "HTTP/1.1 {status} x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+                .unwrap();
+        });
+        let ended = Home::empty().run(&["login", "--device", "--issuer", &address], &[]);
+        assert_eq!(ended.code, Some(code), "{status}: {}", ended.stderr);
+        assert!(ended.stderr.contains("  help:  godex login "), "{}", ended.stderr);
+        answers.join().unwrap();
+    }
+    let ended = Home::empty().run(&["login", "--device", "--issuer=http://127.0.0.1:1"], &[]);
+    assert_eq!(ended.code, Some(69), "{}", ended.stderr);
+    assert!(ended.stderr.contains("godex doctor"), "{}", ended.stderr);
+}
+
+#[test]
+fn the_simulator_says_when_its_port_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let ended = Home::empty().run(&["mock", "--listen", &address], &[]);
+    assert_eq!(ended.code, Some(1));
+    assert!(ended.stderr.starts_with(&format!("error: {address} is already in use")));
+}
+
+#[test]
+fn a_damaged_key_file_is_an_error_of_configuration() {
+    let home = Home::logged_in();
+    home.write(".codex/proxy-keys.json", "{");
+    let ended = home.run(&["proxy", "--listen=:0", "--api-key=k"], &[]);
+    assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+    assert!(ended.stderr.contains("proxy-keys.json` is damaged"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("\n  help:  "), "{}", ended.stderr);
+}
