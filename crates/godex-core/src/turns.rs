@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 pub use self::expand::{Origins, Recalled, references};
 pub use self::kept::Kept;
-use self::sequence::{Charge, Held, Meter, Sequence, UnderWay};
+use self::sequence::{Charge, Held, Meter, Place, Sequence, UnderWay};
 use crate::codex::draft::Draft;
 use crate::codex::refused::Refused;
 use crate::identity::Name;
@@ -44,8 +44,6 @@ impl Limits {
 
 /// What a turn costs beside its items.
 const TURN_BYTES: usize = 512;
-/// What an item's name costs beside itself.
-const NAME_BYTES: usize = 128;
 /// Up to this many keys nobody looks for those that hold nothing.
 const FEW_OWNERS: usize = 64;
 /// The most of an unknown id that an error repeats, in characters.
@@ -68,8 +66,11 @@ pub struct Turns {
 struct Owner {
     /// Turns by the id of their response.
     turns: HashMap<Arc<str>, Turn>,
-    /// Items by their id, with the turn that brought them.
-    items: HashMap<Arc<str>, (Arc<str>, Held)>,
+    /// Items by their id, with the turn that brought them. They are found for as long as any turn
+    /// has them.
+    items: HashMap<Box<str>, (Arc<str>, Place)>,
+    /// How many items at most have lost a turn since names were looked through.
+    stale: usize,
     /// The last turn of a conversation: the next one often begins with the same items.
     last: HashMap<Name, Arc<str>>,
     /// Turns by last use.
@@ -82,7 +83,8 @@ struct Turn {
     used_at: Instant,
     tick: u64,
     items: Arc<Sequence>,
-    names: Vec<Arc<str>>,
+    /// Items that have a name but nothing to replay.
+    empty: Vec<Held>,
     conversation: Name,
     _charge: Charge,
 }
@@ -145,16 +147,19 @@ impl Turns {
         let owner = self.owners.get(key);
         let turn = |id: &str| owner?.turns.get_key_value(id);
         let previous = previous.map(|id| turn(id).ok_or_else(|| no_response(id))).transpose()?;
-        let item = |id: &&str| owner?.items.get(*id);
+        let item = |id: &str| {
+            let (turn, place) = owner?.items.get(id)?;
+            Some((turn, place.held()?))
+        };
         let items = references.iter().map(|id| item(id).ok_or_else(|| no_item(id)));
-        let items: Vec<&(Arc<str>, Held)> = items.collect::<Result<_, _>>()?;
+        let items: Vec<(&Arc<str>, Held)> = items.collect::<Result<_, _>>()?;
 
         let mut used: Vec<Arc<str>> = previous.iter().map(|(id, _)| Arc::clone(id)).collect();
         used.extend(items.iter().map(|(turn, _)| Arc::clone(turn)));
         used.dedup();
         let recalled = Recalled::new(
             previous.map(|(_, turn)| Arc::clone(&turn.items)),
-            items.into_iter().map(|(_, held)| held.clone()).collect(),
+            items.into_iter().map(|(_, held)| held).collect(),
         );
         for id in &used {
             self.touch(key, id, now);
@@ -211,21 +216,17 @@ impl Turns {
         let Some(owner) = self.owners.get_mut(key) else { return };
         self.clock += 1;
         let (tick, id): (u64, Arc<str>) = (self.clock, response_id.into());
-        let mut names: Vec<Arc<str>> = Vec::new();
         for held in items.own().iter().chain(&empty) {
             if let Some(name) = held.kept().id {
-                let name: Arc<str> = name.into();
-                names.push(Arc::clone(&name));
-                owner.items.insert(name, (Arc::clone(&id), held.clone()));
+                owner.items.insert(name.into(), (Arc::clone(&id), held.place()));
             }
         }
-        let bytes = names.iter().map(|it| it.len() + NAME_BYTES).sum::<usize>() + TURN_BYTES;
-        let charge = Charge::new(&meter, bytes);
+        let charge = Charge::new(&meter, TURN_BYTES);
         owner.last.insert(conversation.clone(), Arc::clone(&id));
         owner.order.insert(tick, Arc::clone(&id));
         self.order.insert(tick, (key.clone(), Arc::clone(&id)));
         let items = Arc::new(items);
-        let turn = Turn { used_at: now, tick, items, names, conversation, _charge: charge };
+        let turn = Turn { used_at: now, tick, items, empty, conversation, _charge: charge };
         owner.turns.insert(Arc::clone(&id), turn);
         if !self.make_room(key, 0, 0) {
             self.remove(key, &id);
@@ -335,14 +336,12 @@ impl Turns {
         let Some(turn) = owner.turns.remove(id) else { return };
         owner.order.remove(&turn.tick);
         self.order.remove(&turn.tick);
-        for name in &turn.names {
-            if owner.items.get(name).is_some_and(|(of, _)| of.as_ref() == id) {
-                owner.items.remove(name);
-            }
-        }
         if owner.last.get(&turn.conversation).is_some_and(|last| last.as_ref() == id) {
             owner.last.remove(&turn.conversation);
         }
+        owner.stale += turn.items.len() + turn.empty.len();
+        drop(turn);
+        owner.forget_names();
     }
 
     fn expire(&mut self, now: Instant) {
@@ -371,9 +370,21 @@ impl Owner {
         Self {
             turns: HashMap::new(),
             items: HashMap::new(),
+            stale: 0,
             last: HashMap::new(),
             order: BTreeMap::new(),
             meter: Meter::new(all),
+        }
+    }
+
+    /// Forgets the names of items that no turn has any more, once they may be many.
+    fn forget_names(&mut self) {
+        if self.turns.is_empty() {
+            self.items = HashMap::new();
+            self.stale = 0;
+        } else if 2 * self.stale > self.items.len() {
+            self.items.retain(|_, (_, place)| !place.is_gone());
+            self.stale = 0;
         }
     }
 }

@@ -2,14 +2,16 @@
 //! once, and whatever is held is counted for as long as it lives.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::kept::Kept;
 use crate::codex::draft::Kind;
 
 /// What an item costs beside its text and its ids.
 const ITEM_BYTES: usize = 224;
+/// What an item's name costs beside itself.
+const NAME_BYTES: usize = 128;
 /// What a turn costs beside its items.
 const SEQUENCE_BYTES: usize = 160;
 
@@ -137,7 +139,14 @@ impl Held {
             Kind::Reference(id) => id.len(),
             Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => 0,
         };
-        ITEM_BYTES + item.json.len() + item.id.map_or(0, str::len) + named
+        // An id stands with its item and among the names by which items are found.
+        let name = item.id.map_or(0, |id| 2 * id.len() + NAME_BYTES);
+        ITEM_BYTES + item.json.len() + name + named
+    }
+
+    /// Where the item is found for as long as anybody holds it.
+    pub(super) fn place(&self) -> Place {
+        Place { block: Arc::downgrade(&self.block), at: self.place }
     }
 
     /// The item.
@@ -152,6 +161,25 @@ impl Held {
             }
             None => Kept { id: None, kind: Kind::Other, json, hoisted: false },
         }
+    }
+}
+
+/// Where an item is, if it is still held.
+#[derive(Debug)]
+pub(super) struct Place {
+    block: Weak<Block>,
+    at: usize,
+}
+
+impl Place {
+    /// The item.
+    pub(super) fn held(&self) -> Option<Held> {
+        Some(Held { block: self.block.upgrade()?, place: self.at })
+    }
+
+    /// Whether nobody holds the item any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.block.strong_count() == 0
     }
 }
 

@@ -36,6 +36,10 @@ fn said<'k>(id: &'k str, json: &'k str) -> Kept<'k> {
     Kept { id: Some(id), kind: Kind::Assistant, json, hoisted: false }
 }
 
+fn reference(id: &str) -> Item<'_> {
+    Item { kind: Kind::Reference(id.into()), json: "{}".into() }
+}
+
 /// One whole turn: what went upstream, or why nothing did.
 fn turn(
     turns: &mut Turns,
@@ -119,6 +123,43 @@ fn a_conversation_outlives_the_name_of_its_first_turn() {
     let sent = turn(&mut turns, ("a", "3"), Some("2"), &["three"], after(109)).unwrap();
     assert_eq!(sent, ["one", "answer 1", "two", "answer 2", "three"]);
     assert!(turns.recall(&key("a"), Some("1"), &[], after(110)).is_err());
+}
+
+#[test]
+fn an_item_is_found_for_as_long_as_any_turn_has_it() {
+    let (mut turns, now) = (roomy(), start());
+    let after = |seconds| now + Duration::from_secs(seconds);
+    turn(&mut turns, ("a", "1"), None, &["one"], now).unwrap();
+    turn(&mut turns, ("a", "2"), Some("1"), &["two"], after(50)).unwrap();
+    turn(&mut turns, ("a", "3"), Some("2"), &["three"], after(109)).unwrap();
+    assert!(turns.recall(&key("a"), Some("1"), &[], after(110)).is_err());
+    let found = turns.recall(&key("a"), None, &["msg_1", "msg_2"], after(160)).unwrap();
+    let mut draft = draft(&[]);
+    draft.items = ["msg_1", "msg_2"].map(reference).into();
+    found.expand(&mut draft);
+    let said: Vec<&str> = draft.items.iter().map(|item| item.json.as_ref()).collect();
+    assert_eq!(said, ["answer 1", "answer 2"]);
+    drop(draft);
+    drop(found);
+    // With the last turn that has it, it goes.
+    assert!(turns.recall(&key("a"), None, &["msg_1"], after(300)).is_err());
+    assert_eq!(turns.size(), (0, 0));
+    assert!(turns.owners.values().all(|it| it.items.is_empty()));
+}
+
+#[test]
+fn names_of_items_that_are_gone_take_no_room() {
+    let limits = Limits { ttl: TTL, bytes: 40_000, bytes_per_key: 16_000, bytes_per_turn: 8_000 };
+    let (mut turns, now) = (Turns::new(limits), start());
+    for n in 0..1_000 {
+        let before = (n % 10 > 0).then(|| (n - 1).to_string());
+        let text = format!("{}", n / 10);
+        turn(&mut turns, ("a", &n.to_string()), before.as_deref(), &[&text], now).unwrap();
+        let owner = turns.owners.values().next().unwrap();
+        assert!(owner.items.len() <= 100, "{n}: {}", owner.items.len());
+    }
+    assert!(turns.recall(&key("a"), None, &["msg_999"], now).is_ok());
+    assert!(turns.recall(&key("a"), None, &["msg_0"], now).is_err());
 }
 
 #[test]
