@@ -9,7 +9,7 @@ use sha2::Sha256;
 use crate::key::KeyId;
 
 /// What a client gave to tell its sessions apart, in the order of preference.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Source<'a> {
     /// The `user` field.
     User(&'a str),
@@ -22,6 +22,8 @@ pub enum Source<'a> {
     /// Nothing: the address it calls from.
     Remote(&'a str),
 }
+
+shape!(Source<'_>, it => "Source({})", it.parts().0);
 
 impl Source<'_> {
     fn parts(&self) -> (&'static str, &str) {

@@ -37,8 +37,10 @@ pub enum Malformed {
 }
 
 /// The text of one JSON value. That it exists is the proof that it is valid.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Raw<'a>(&'a str);
+
+shape!(Raw<'_>, it => "Raw({} bytes)", it.0.len());
 
 impl<'a> Raw<'a> {
     /// Checks a whole text.
@@ -110,12 +112,14 @@ impl<'a> Raw<'a> {
 }
 
 /// The value of a field of a [`Body`].
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Value<'a> {
     raw: Raw<'a>,
     /// What is in it, if it is a list.
     elements: Option<Vec<Element<'a>>>,
 }
+
+shape!(Value<'_>, it => "Value({} bytes)", it.raw.0.len());
 
 impl<'a> Value<'a> {
     /// Its text.
@@ -143,10 +147,12 @@ impl<'a> From<Raw<'a>> for Value<'a> {
 /// The body of a request: one object, read in one pass together with the lists and the
 /// objects in them, which make up nearly all of a request. A field that was written twice
 /// keeps its first place and its last value.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Body<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
+
+shape!(Body<'_>, it => "Body({} fields)", it.fields.len());
 
 impl<'a> Body<'a> {
     /// Reads a body.
@@ -176,13 +182,15 @@ impl<'a> Body<'a> {
 }
 
 /// One element of a list.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Element<'a> {
     /// Its text.
     pub raw: Raw<'a>,
     /// Its fields, if it is an object.
     pub object: Option<Object<'a>>,
 }
+
+shape!(Element<'_>, it => "Element({} bytes)", it.raw.0.len());
 
 impl<'a> Element<'a> {
     /// One value by itself.
@@ -213,10 +221,12 @@ pub(crate) fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
 
 /// An object as the list of its fields, in the order written. A field that was written twice
 /// keeps its first place and its last value.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Object<'a> {
     fields: Vec<(Cow<'a, str>, Raw<'a>)>,
 }
+
+shape!(Object<'_>, it => "Object({} fields)", it.fields.len());
 
 impl<'a> Object<'a> {
     /// Reads one object that is a whole text.
@@ -359,10 +369,11 @@ pub fn quote(text: &str) -> String {
 }
 
 /// Writes one object, field by field.
-#[derive(Debug)]
 pub struct Writer {
     out: Vec<u8>,
 }
+
+shape!(Writer, it => "Writer({} bytes)", it.out.len());
 
 impl Writer {
     /// Starts an object with room for `capacity` bytes.

@@ -1,6 +1,9 @@
 //! The pure half of godex: no runtime, no HTTP library, no files, no clock, no randomness.
 //! Time and random bytes are arguments; the `godex` crate brings them.
 
+#[macro_use]
+mod shape;
+
 pub mod codex;
 pub mod identity;
 pub mod json;

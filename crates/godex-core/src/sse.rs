@@ -11,13 +11,15 @@ use bytes::{Bytes, BytesMut};
 use memchr::memchr2;
 
 /// One event of the stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     raw: Bytes,
     event: Range<usize>,
     data: Range<usize>,
     canonical: bool,
 }
+
+shape!(Frame, it => "Frame({} bytes)", it.raw.len());
 
 impl Frame {
     /// Makes a frame in canonical form.
@@ -59,7 +61,6 @@ pub struct TooLong {
 }
 
 /// Splits a stream into frames.
-#[derive(Debug)]
 pub struct Decoder {
     limit: usize,
     /// A chunk that is being read in place.
@@ -69,6 +70,8 @@ pub struct Decoder {
     lines: Lines,
     at_start: bool,
 }
+
+shape!(Decoder, it => "Decoder({} bytes)", it.whole.len() + it.pieces.len());
 
 /// What is known of the frame being read. Offsets count from the first unconsumed byte.
 #[derive(Debug, Default)]

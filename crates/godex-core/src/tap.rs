@@ -35,13 +35,15 @@ pub struct Tap {
 }
 
 /// A call of the model, to be kept until its output comes.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct SeenCall {
     /// The `call_id`.
     pub id: String,
     /// The item.
     pub json: String,
 }
+
+shape!(SeenCall, it => "SeenCall({} bytes)", it.json.len());
 
 impl Tap {
     /// Looks at one event; returns a call if the event finished one.

@@ -50,7 +50,6 @@ const FEW_OWNERS: usize = 64;
 const LONGEST_SHOWN: usize = 80;
 
 /// The turns of all keys.
-#[derive(Debug)]
 pub struct Turns {
     limits: Limits,
     owners: HashMap<KeyId, Owner>,
@@ -62,7 +61,8 @@ pub struct Turns {
     sweep_at: usize,
 }
 
-#[derive(Debug)]
+shape!(Turns, it => "Turns{:?}", it.size());
+
 struct Owner {
     /// Turns by the id of their response.
     turns: HashMap<Arc<str>, Turn>,
@@ -78,7 +78,6 @@ struct Owner {
     meter: Arc<Meter>,
 }
 
-#[derive(Debug)]
 struct Turn {
     used_at: Instant,
     tick: u64,
@@ -90,7 +89,6 @@ struct Turn {
 }
 
 /// A turn whose answer is still to come.
-#[derive(Debug)]
 pub struct Open {
     items: Sequence,
     /// Items that have a name but nothing to replay.
@@ -101,6 +99,8 @@ pub struct Open {
     /// What the answer may add, in bytes.
     room: usize,
 }
+
+shape!(Open, it => "Open({:?})", it.items);
 
 impl Open {
     /// Takes the items of the answer; `None` when they are too much to be held.

@@ -103,7 +103,7 @@ impl Item<'_> {
 }
 
 /// What kind of item it is, as far as anybody here asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Kind<'a> {
     /// A message of the user.
     User,
@@ -119,6 +119,20 @@ pub enum Kind<'a> {
     Reference(Cow<'a, str>),
     /// Anything else, known or not.
     Other,
+}
+
+impl fmt::Debug for Kind<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User => f.write_str("User"),
+            Self::Developer => f.write_str("Developer"),
+            Self::Assistant => f.write_str("Assistant"),
+            Self::Call(call) => write!(f, "Call({call:?})"),
+            Self::Output(call) => write!(f, "Output({call:?})"),
+            Self::Reference(id) => write!(f, "Reference({} bytes)", id.len()),
+            Self::Other => f.write_str("Other"),
+        }
+    }
 }
 
 impl Kind<'_> {
@@ -150,13 +164,15 @@ impl Kind<'_> {
 }
 
 /// Which call an item belongs to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Call<'a> {
     /// The `call_id`.
     pub id: Cow<'a, str>,
     /// Whether it is a `custom_tool_call` rather than a `function_call`.
     pub custom: bool,
 }
+
+shape!(Call<'_>, it => "Call({} bytes)", it.id.len());
 
 impl Call<'_> {
     fn borrowed(&self) -> Call<'_> {
@@ -169,12 +185,21 @@ impl Call<'_> {
 }
 
 /// One top-level field on its way, in the client's order.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Field<'a> {
     /// The place of a field that the proxy writes itself.
     Slot(Slot),
     /// A field that goes as it is: name and JSON.
     Raw(Cow<'a, str>, Cow<'a, str>),
+}
+
+impl fmt::Debug for Field<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slot(slot) => write!(f, "{slot:?}"),
+            Self::Raw(name, value) => write!(f, "Raw({} and {} bytes)", name.len(), value.len()),
+        }
+    }
 }
 
 /// The fields that the proxy writes itself, wherever the client had them.
@@ -222,7 +247,7 @@ impl Slot {
 }
 
 /// What is asked of the model's reasoning.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Reasoning<'a> {
     /// The client's object; what is not named below is kept.
     pub object: Object<'a>,
@@ -231,6 +256,8 @@ pub struct Reasoning<'a> {
     /// The kind of summary, if one is wanted.
     pub summary: Option<Cow<'a, str>>,
 }
+
+shape!(Reasoning<'_>, it => "Reasoning({:?})", it.object);
 
 /// A request between the two wires.
 pub struct Draft<'a> {

@@ -1,13 +1,15 @@
 //! What the backend can do wrong, read once from its answers and its streams. How a fault
 //! looks to a client is decided elsewhere. Source: `docs/wire.md#errors`.
 
+use std::fmt;
+
 use serde_json::Value;
 
 /// How much of the backend's words is passed on, in characters.
 const LONGEST_MESSAGE: usize = 2_000;
 
 /// A request that got no good answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub enum Fault {
     /// The backend does not accept our token.
     Unauthorized,
@@ -51,8 +53,26 @@ pub enum Fault {
     Broken(Break),
 }
 
+impl fmt::Debug for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthorized => f.write_str("Unauthorized"),
+            Self::Blocked => f.write_str("Blocked"),
+            Self::PlanSpent(spent) => write!(f, "{spent:?}"),
+            Self::PlanExcludes { .. } => f.write_str("PlanExcludes"),
+            Self::RateLimited { retry_after, .. } => write!(f, "RateLimited({retry_after:?})"),
+            Self::Overloaded { retry_after, .. } => write!(f, "Overloaded({retry_after:?})"),
+            Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
+            Self::Server { status, .. } => write!(f, "Server({status})"),
+            Self::Unreachable => f.write_str("Unreachable"),
+            Self::TimedOut => f.write_str("TimedOut"),
+            Self::Broken(how) => write!(f, "Broken({how:?})"),
+        }
+    }
+}
+
 /// A window of the plan is spent.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct PlanSpent {
     /// The backend's words.
     pub message: String,
@@ -64,8 +84,10 @@ pub struct PlanSpent {
     pub plan: Option<String>,
 }
 
+shape!(PlanSpent, it => "PlanSpent({:?}, {:?})", it.resets_at, it.resets_in);
+
 /// The request itself is at fault.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Clone, PartialEq, Default)]
 pub struct Refusal {
     /// 400, 403, 404, 413 or the like.
     pub status: u16,
@@ -76,6 +98,8 @@ pub struct Refusal {
     /// The parameter at fault.
     pub param: Option<String>,
 }
+
+shape!(Refusal, it => "Refusal({}, {} bytes)", it.status, it.message.len());
 
 /// How a stream broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

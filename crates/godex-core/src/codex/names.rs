@@ -14,11 +14,13 @@ const LONGEST: usize = 64;
 const HASH: usize = 8;
 
 /// The tools of one request that go under other names.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Default, Clone, PartialEq, Eq)]
 pub struct ToolNames {
     /// The name sent and the client's own.
     renamed: Vec<(String, String)>,
 }
+
+shape!(ToolNames, it => "ToolNames({})", it.renamed.len());
 
 impl ToolNames {
     /// Whether every tool goes under its own name.

@@ -17,7 +17,7 @@ const ENCRYPTED_REASONING: &str = "\"reasoning.encrypted_content\"";
 const JSON_HINT: &str = r#"{"type":"message","role":"developer","content":[{"type":"input_text","text":"Answer with one JSON object."}]}"#;
 
 /// What the rest of the proxy settled about a request.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Settled<'s> {
     /// The model as the backend calls it.
     pub model: &'s str,
@@ -30,6 +30,8 @@ pub struct Settled<'s> {
     /// The instructions of last resort, with the escapes of a JSON string; never empty.
     pub fallback: &'s str,
 }
+
+shape!(Settled<'_>, it => "Settled({})", it.model);
 
 /// A request that Codex accepts. Only [`Draft::prepare`] makes one, and only this is sent.
 #[derive(Clone)]

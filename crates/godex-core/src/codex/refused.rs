@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Why a request cannot be carried: the parameter and what to do about it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refused {
     /// The path of the parameter, as the client wrote it.
@@ -13,6 +13,8 @@ pub struct Refused {
     /// OpenAI's error code, where there is one.
     pub code: Option<&'static str>,
 }
+
+shape!(Refused, it => "Refused({:?}, {} bytes)", it.code, it.message.len());
 
 impl Refused {
     /// A refusal of one parameter.

@@ -16,7 +16,7 @@ const NOT_HOSTED: &[&str] =
     &["file_search", "code_interpreter", "computer", "computer_use", "computer_use_preview", "mcp"];
 
 /// The tools of a request and the choice among them.
-#[derive(Debug, Default, Clone)]
+#[derive(Default, Clone)]
 pub struct Tools<'a> {
     /// The tools, each as it goes upstream.
     pub list: Vec<Tool<'a>>,
@@ -30,8 +30,10 @@ pub struct Tools<'a> {
     pub names: ToolNames,
 }
 
+shape!(Tools<'_>, it => "Tools({:?}, {:?})", it.list, it.names);
+
 /// One tool.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Tool<'a> {
     /// Its type.
     pub kind: Cow<'a, str>,
@@ -40,6 +42,8 @@ pub struct Tool<'a> {
     /// The tool as it goes upstream.
     pub json: Cow<'a, str>,
 }
+
+shape!(Tool<'_>, it => "Tool({} bytes)", it.json.len());
 
 impl<'a> Tools<'a> {
     /// The tools to offer.

@@ -139,7 +139,7 @@ fn is_of_the_public_api(name: &str) -> bool {
 }
 
 /// One event: its kind and its JSON text.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Event<'a> {
     /// Which event.
     pub kind: Kind,
@@ -148,6 +148,8 @@ pub struct Event<'a> {
     /// The text taken apart, and the response in it: several look at these large ones.
     envelope: OnceCell<Option<Envelope<'a>>>,
 }
+
+shape!(Event<'_>, it => "Event({:?}, {} bytes)", it.kind, it.text.len());
 
 /// An event that carries a response.
 #[derive(Debug, Clone)]
@@ -248,7 +250,7 @@ pub struct ItemEvent<'a> {
 }
 
 /// Any delta.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Delta<'a> {
     /// The place of the item in the output.
     #[serde(default)]
@@ -260,6 +262,8 @@ pub struct Delta<'a> {
     #[serde(borrow)]
     pub delta: Raw<'a>,
 }
+
+shape!(Delta<'_>, it => "Delta({:?})", it.delta);
 
 impl<'a> Delta<'a> {
     /// Reads a delta event. Deltas are most of a stream and look alike: their fields are found
@@ -288,7 +292,7 @@ impl<'a> Delta<'a> {
 }
 
 /// The end of a text, of arguments or of an input.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct Done<'a> {
     /// The place of the item in the output.
     #[serde(default)]
@@ -310,8 +314,10 @@ pub struct Done<'a> {
     pub refusal: Option<Raw<'a>>,
 }
 
+shape!(Done<'_>, it => "Done({:?}, {:?}, {:?}, {:?})", it.arguments, it.input, it.text, it.refusal);
+
 /// The item of an item event, as far as anybody reads it.
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 pub struct ItemHead<'a> {
     /// `message`, `function_call`, ...
     #[serde(borrow, rename = "type")]
@@ -332,6 +338,8 @@ pub struct ItemHead<'a> {
     #[serde(borrow, default)]
     pub input: Option<Raw<'a>>,
 }
+
+shape!(ItemHead<'_>, it => "ItemHead({:?}, {:?})", it.arguments, it.input);
 
 impl<'a> ItemHead<'a> {
     /// Reads an item.

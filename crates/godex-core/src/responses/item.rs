@@ -2,6 +2,7 @@
 //! nobody here understands goes as it is. Source: `docs/wire.md#items`.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Call, Item, Kind};
@@ -13,7 +14,6 @@ use crate::json::{self, Element, Object, Raw, Writer};
 pub const LONGEST_ID: usize = 64;
 
 /// What becomes of one element of the input.
-#[derive(Debug)]
 pub enum Read<'a> {
     /// It goes upstream.
     Item(Item<'a>),
@@ -24,6 +24,17 @@ pub enum Read<'a> {
     Empty,
     /// It cannot be replayed and is left out; the reason.
     Left(&'static str),
+}
+
+impl fmt::Debug for Read<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Item(item) => write!(f, "{item:?}"),
+            Self::Guidance(texts, item) => write!(f, "Guidance({} texts, {item:?})", texts.len()),
+            Self::Empty => f.write_str("Empty"),
+            Self::Left(why) => write!(f, "Left({why})"),
+        }
+    }
 }
 
 /// Reads one element of `input`; `path` names it in refusals. What is left out of its content is

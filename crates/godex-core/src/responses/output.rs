@@ -10,12 +10,14 @@ use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
 use crate::json::{Object, Raw, Writer};
 
 /// Gathers the items of one stream.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     items: BTreeMap<u64, Entry>,
 }
 
-#[derive(Debug, Default)]
+shape!(Output, it => "Output({} items)", it.items.len());
+
+#[derive(Default)]
 struct Entry {
     id: String,
     added: Option<Box<str>>,

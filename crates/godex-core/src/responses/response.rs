@@ -41,7 +41,7 @@ const ALWAYS_PRESENT: &[(&str, &str)] = &[
 ];
 
 /// What this client must see in place of what the backend says.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Patches {
     /// The model as the client named it.
     pub model: String,
@@ -52,6 +52,8 @@ pub struct Patches {
     /// Tools that were sent under other names.
     pub tool_names: ToolNames,
 }
+
+shape!(Patches, it => "Patches({} values, {:?})", it.echo.len(), it.tool_names);
 
 impl Patches {
     /// The response with the patches; `output` replaces an empty one.

@@ -25,7 +25,7 @@ pub enum ReasoningMode {
 }
 
 /// What a client asked for that shows in its chunks.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Look {
     /// The model as the client named it.
     pub model: String,
@@ -45,6 +45,8 @@ pub struct Look {
     pub now: u64,
 }
 
+shape!(Look, it => "Look({:?}, {:?}, {} stops)", it.style, it.tool_names, it.stop.len());
+
 /// What the client knows of its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -57,7 +59,6 @@ enum Phase {
 }
 
 /// Translates one stream.
-#[derive(Debug)]
 pub struct ChatStream {
     look: Look,
     /// Everything in front of a delta.
@@ -79,7 +80,9 @@ pub struct ChatStream {
     heard: usize,
 }
 
-#[derive(Debug, Default)]
+shape!(ChatStream, it => "ChatStream({:?}, {} calls)", it.phase, it.calls.len());
+
+#[derive(Default)]
 struct Call {
     output_index: u64,
     item_id: String,
@@ -93,7 +96,6 @@ struct Call {
     done: bool,
 }
 
-#[derive(Debug)]
 struct Named {
     /// The `call_id`.
     id: String,

@@ -27,7 +27,6 @@ pub fn read(value: Raw<'_>) -> Result<Vec<String>, Refused> {
 }
 
 /// Looks for the first sequence in a text that comes in pieces.
-#[derive(Debug)]
 pub(super) struct Stop {
     sequences: Vec<String>,
     /// The end of the text so far: the beginning of a sequence, perhaps.

@@ -106,11 +106,13 @@ struct Entry {
 }
 
 /// An item that is held.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Held {
     block: Arc<Block>,
     place: usize,
 }
+
+shape!(Held, it => "Held({:?})", it.kept());
 
 impl Held {
     /// Holds items that came together.
@@ -165,7 +167,6 @@ impl Held {
 }
 
 /// Where an item is, if it is still held.
-#[derive(Debug)]
 pub(super) struct Place {
     block: Weak<Block>,
     at: usize,
@@ -184,7 +185,6 @@ impl Place {
 }
 
 /// The items of a conversation up to one answer.
-#[derive(Debug)]
 pub(super) struct Sequence {
     base: Option<Arc<Sequence>>,
     /// How many items of the base it begins with.
@@ -194,6 +194,8 @@ pub(super) struct Sequence {
     input: usize,
     _charge: Charge,
 }
+
+shape!(Sequence, it => "Sequence({} items)", it.len());
 
 impl Sequence {
     /// The items that begin with the first `shared` ones of `base` and go on with `own`. What is

@@ -1,6 +1,7 @@
 //! All errors a client can get, and the one table that says how they look: as the status and
 //! body of an answer, or inside a stream that is already open.
 
+use std::fmt;
 use std::time::Duration;
 
 use godex_core::codex::catalogue::UnknownModel;
@@ -22,7 +23,6 @@ use crate::upstream::open::Problem;
 const LONGEST_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a client does not get what it asked for.
-#[derive(Debug)]
 pub(super) enum ApiError {
     /// No key in the request.
     NoKey,
@@ -77,6 +77,13 @@ pub(super) enum ApiError {
     Panic,
 }
 
+impl fmt::Debug for ApiError {
+    /// Its place in the table: what a client has said is nobody else's business.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ApiError({:?})", self.look())
+    }
+}
+
 impl From<Refused> for ApiError {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
@@ -102,7 +109,7 @@ impl From<Fault> for ApiError {
 }
 
 /// How an error looks.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(super) struct Look {
     pub(super) status: u16,
     pub(super) kind: &'static str,
@@ -115,6 +122,12 @@ pub(super) struct Look {
     pub(super) retry: Option<bool>,
     /// When the plan's window opens again, in seconds of Unix time.
     pub(super) resets_at: Option<u64>,
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.kind)
+    }
 }
 
 const INVALID: &str = "invalid_request_error";

@@ -51,5 +51,6 @@ mod tidy;
 mod tls;
 mod transcripts;
 mod turns;
+mod unsaid;
 mod upstream;
 mod wire;

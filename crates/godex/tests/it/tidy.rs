@@ -98,6 +98,41 @@ const IMPURE: &[&str] = &[
     "async fn",
 ];
 
+/// Rooms that the words of clients and models pass through.
+const WORDY: &[&str] = &[
+    "crates/godex-core/src/codex",
+    "crates/godex-core/src/identity.rs",
+    "crates/godex-core/src/json",
+    "crates/godex-core/src/json.rs",
+    "crates/godex-core/src/responses",
+    "crates/godex-core/src/session.rs",
+    "crates/godex-core/src/sse.rs",
+    "crates/godex-core/src/tap.rs",
+    "crates/godex-core/src/translate",
+    "crates/godex-core/src/turns",
+    "crates/godex-core/src/turns.rs",
+    "crates/godex/src/serve",
+    "crates/godex/src/upstream",
+];
+
+/// Types there that show a text in `Debug`, and why it is nobody's words.
+const SHOWN: &[(&str, &str)] = &[
+    ("Chosen", "names of models"),
+    ("Malformed", "where in the text, not what"),
+    ("Error", "the files of a certificate"),
+    ("Model", "names of models"),
+    ("Name", "a keyed hash"),
+    ("Named", "names of models"),
+    ("Names", "names of models"),
+    ("Page", "the origin of a web page"),
+    ("Place", "names of parameters, as the proxy writes them"),
+    ("Refusals", "names of parameters"),
+    ("Route", "the id of a model"),
+    ("Tap", "the backend's id of a response"),
+    ("Tier", "one of two words of ours"),
+    ("UnknownModel", "names of models"),
+];
+
 const LONGEST_FILE: usize = 500;
 
 /// Longer files, with the reason.
@@ -228,6 +263,48 @@ fn the_pure_half_knows_no_world_no_clock_and_no_randomness() {
             }
         }
     }
+}
+
+/// The types in a text that derive `Debug`: name and fields.
+fn derived(text: &str) -> Vec<(&str, &str)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("#[derive(") {
+        let (traits, rest) = text[at..].split_once(")]").unwrap();
+        if !traits.contains("Debug") {
+            continue;
+        }
+        let start = ["struct ", "enum "].map(|word| rest.find(word).map(|at| at + word.len()));
+        let rest = &rest[start.into_iter().flatten().min().unwrap()..];
+        let end = rest.find(|c: char| !c.is_alphanumeric()).unwrap();
+        let body = rest.split_inclusive(['\n']).take_while(|line| *line != "}\n");
+        let body = if rest.lines().next().unwrap().ends_with(';') { 1 } else { body.count() };
+        let lines: usize = rest.split_inclusive('\n').take(body).map(str::len).sum();
+        found.push((&rest[..end], &rest[..lines]));
+    }
+    found
+}
+
+#[test]
+fn nothing_that_holds_words_of_clients_or_models_shows_them() {
+    let texts = ["String", "str", "Bytes", "BytesMut", "u8", "Value"];
+    let mut shown = BTreeSet::new();
+    for (path, text) in rust() {
+        let wordy = WORDY.iter().any(|room| {
+            path.strip_prefix(room).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        });
+        if !wordy || path.ends_with("/tests.rs") {
+            continue;
+        }
+        for (name, fields) in derived(text.split("#[cfg(test)]").next().unwrap()) {
+            let code = fields.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let mut types = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric()));
+            if types.any(|it| texts.contains(&it)) {
+                shown.insert(name.to_owned());
+            }
+        }
+    }
+    let listed: BTreeSet<_> = SHOWN.iter().map(|(name, _)| (*name).to_owned()).collect();
+    assert_eq!(shown, listed, "types whose Debug shows a text, and those that may");
 }
 
 #[test]
