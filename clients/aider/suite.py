@@ -1,5 +1,6 @@
 """aider, headless, with an empty home: a text turn, and an edit of a file that its text protocol asks for."""
 
+from connected import connects, greets
 from headless import (BASE_URL, KEY, TEXT, Home, answers, binary, case, main, recorded)
 
 EDIT = "notes.txt\n<<<<<<< SEARCH\nbefore\n=======\nproof-42\n>>>>>>> REPLACE\n"
@@ -25,6 +26,13 @@ def _():
 def _():
     answer, text, _ = ask(f"Change it. [[mock: echo {EDIT}]]", "notes.txt")
     assert text == "proof-42\n", f"the file holds {text!r}: {answer[-600:]}"
+
+
+@case("`godex connect aider --write` is all that it needs, and `--restore` leaves the file as it was")
+def _():
+    before = "# kept\ncheck-update: false\nshow-release-notes: false\nanalytics-disable: true\npretty: false\nshow-model-warnings: false"
+    greets(connects("aider", ".aider.conf.yml", before, programs={"aider": binary("aider")},
+                     LITELLM_LOCAL_MODEL_COST_MAP="True"))
 
 
 main()

@@ -1,5 +1,6 @@
 """Cline's command line, headless, with an empty home: a text turn and a shell turn over Chat Completions."""
 
+from connected import Example, greets
 from headless import (BASE_URL, KEY, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes,
                       recorded)
 
@@ -26,6 +27,12 @@ def _():
     answer, sent = ask(SHELL)
     quotes(answer, PROOF)
     one_session(sent)
+
+
+@case("what `godex connect cline` prints is all that it needs")
+def _():
+    with Example("cline", cline=binary("cline")) as home:
+        greets(home.follow()[-1])
 
 
 main()

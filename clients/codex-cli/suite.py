@@ -2,6 +2,7 @@
 
 import json
 
+from connected import connects, greets
 from headless import BASE_URL, COMMAND, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes, recorded
 
 CONFIG = f"""
@@ -104,6 +105,12 @@ def _():
     quotes(answer, "And again.")
     one_session(sent + more)
     assert len(reasoning(more[-1])) == 1, f"the resumed request carries {len(reasoning(more[-1]))} pieces"
+
+
+@case("`godex connect codex --write` is all that it needs, and `--restore` leaves the file as it was")
+def _():
+    before = "# kept\ncheck_for_update_on_startup = false\n\n[analytics]\nenabled = false  # kept, too\n"
+    greets(connects("codex", ".codex/config.toml", before, programs={"codex": binary("codex")}))
 
 
 main()

@@ -2,6 +2,7 @@
 
 import json
 
+from connected import connects, greets
 from headless import (BASE_URL, KEY, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes,
                       recorded)
 
@@ -38,6 +39,13 @@ def _():
     answer, sent = ask(SHELL)
     quotes(answer, PROOF)
     one_session(sent)
+
+
+@case("`godex connect continue --write` is all that it needs, and `--restore` leaves the file as it was")
+def _():
+    before = "name: mine  # kept\nversion: 1.0.0\nschema: v1\n"
+    greets(connects("continue", ".continue/config.yaml", before, programs={"cn": binary("cn")},
+                     CONTINUE_TELEMETRY_ENABLED="0", CONTINUE_CLI_ENABLE_TELEMETRY="0"))
 
 
 main()

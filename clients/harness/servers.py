@@ -122,7 +122,7 @@ def stage(binary, folder):
     with contextlib.ExitStack() as stack:
         mock, mock_url, auth = start_mock(binary, folder)
         stack.callback(mock.stop)
-        urls = {"GODEX_MOCK_URL": mock_url, "GODEX_API_KEY": KEY}
+        urls = {"GODEX_MOCK_URL": mock_url, "GODEX_API_KEY": KEY, "GODEX_KEYS_PATH": str(folder / "proxy-keys.json")}
         for name, variable, flags in [("proxy", "GODEX_BASE_URL", ["--api-key", KEY]),
                                       ("anyone", "GODEX_ANY_KEY_URL", ["--allow-any-key"]),
                                       ("spent", "GODEX_SPENT_URL", ["--api-key", KEY])]:

@@ -6,6 +6,7 @@ suite hands them bytes of its own, and `pytest-socket` keeps every other address
 
 import os
 import pathlib
+import sys
 import types
 
 import openai
@@ -15,6 +16,9 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_tests.integration_tests import chat_models as standard
+
+from connected import GODEX, Example
+from headless import BASE_URL, KEY
 
 MODEL = "gpt-5.5"
 OTHER_MODEL = "gpt-5.6-sol"
@@ -168,6 +172,21 @@ class TestAround:
         # LangChain itself turns `response.failed` into a ValueError.
         with pytest.raises((openai.APIError, ValueError)):
             list(ChatOpenAI(**parameters(responses)).stream(f"[[mock: {failure}]]"))
+
+
+class TestConnect:
+    """What people begin with."""
+
+    def test_the_example_runs_as_it_stands_over_both_apis(self):
+        with Example("langchain") as home:
+            chat, responses = home.follow()
+        assert "22 degrees in Rome" in chat
+        assert "22 degrees in Oslo" in responses
+
+    def test_what_godex_connect_langchain_prints_runs_as_it_stands(self):
+        with Example("langchain") as home:
+            program = home.run(GODEX, "connect", "langchain", "--url", BASE_URL, "--key", KEY)
+            assert home.run(sys.executable, "-c", program) == "Mock answer to: Say hello.\n"
 
 
 class Lines:

@@ -1,11 +1,14 @@
 // openai-node, unmodified: the core of both APIs. It reads streams more strictly than openai-python.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, readFileSync, writeFileSync } from 'node:fs';
 import OpenAI from 'openai';
 import { zodResponseFormat, zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 
-const { GODEX_BASE_URL: baseURL, GODEX_SPENT_URL: spentURL, GODEX_API_KEY: apiKey, GODEX_MOCK_URL: mock } = process.env;
+const { GODEX_BASE_URL: baseURL, GODEX_SPENT_URL: spentURL, GODEX_API_KEY: apiKey, GODEX_MOCK_URL: mock, GODEX_REPOSITORY } = process.env;
+const repository = new URL(`file://${GODEX_REPOSITORY}/`);
 const model = 'gpt-5.5';
 const connect = (key = apiKey, more = {}) => new OpenAI({ baseURL, apiKey: key, maxRetries: 0, timeout: 30_000, ...more });
 const client = connect();
@@ -206,6 +209,24 @@ const cases = {
     assert((await fetch(`${mock}/__mock/expire-tokens`, { method: 'POST' })).ok);
     const stream = client.responses.stream({ model, input: '[[mock: echo renewed]]' });
     assert.equal((await stream.finalResponse()).output_text, 'renewed');
+  },
+  async 'the examples run as they stand'() {
+    const example = (name) => new URL(`examples/node/${name}`, repository);
+    const env = { ...process.env, OPENAI_BASE_URL: baseURL, OPENAI_API_KEY: apiKey };
+    const ran = (name, prompt) => {
+      copyFileSync(example(name), new URL(name, import.meta.url));
+      return execFileSync(process.execPath, [name, prompt], { cwd: new URL('.', import.meta.url), env, stdio: 'pipe', encoding: 'utf8' });
+    };
+    const typed = readFileSync(example('README.md'), 'utf8').matchAll(/^\$ node (\S+) (?:'(.*)'|"(.*)")$/gm);
+    const [streamed, told] = [...typed].map(([, name, quoted, prompt]) => ran(name, quoted ?? prompt));
+    assert.equal(streamed, 'Mock answer to: Say hello.');
+    assert.match(told, /22 degrees in Rome/);
+  },
+  async 'what `godex connect node` prints runs as it stands'() {
+    const program = execFileSync(process.env.GODEX_BIN, ['connect', 'node', '--url', baseURL, '--key', apiKey], { stdio: 'pipe' });
+    writeFileSync(new URL('connected.mjs', import.meta.url), program);
+    const answer = execFileSync(process.execPath, ['connected.mjs'], { cwd: new URL('.', import.meta.url), encoding: 'utf8' });
+    assert.equal(answer, 'Mock answer to: Say hello.\n');
   },
 };
 

@@ -4,12 +4,14 @@ import base64
 import concurrent.futures
 import json
 import os
+import sys
 import time
 
 import openai
 from openai import OpenAI
 from pydantic import BaseModel
 
+from connected import GODEX, Example
 from headless import BASE_URL, KEY, case, main, mock
 from library import MODEL, raises, same
 
@@ -639,6 +641,21 @@ def _():
         else:
             text = client.responses.create(model=MODEL, input="[[mock: echo renewed]]").output_text
         same((text, mock("GET", "/__mock/state")["token_posts"] - before), ("renewed", 1))
+
+
+@case("the examples run as they stand")
+def _():
+    with Example("python") as home:
+        streamed, told = home.follow()
+    same(streamed, "Mock answer to: Say hello.")
+    assert "22 degrees in Rome" in told, told
+
+
+@case("what `godex connect python` prints runs as it stands")
+def _():
+    with Example("python") as home:
+        program = home.run(GODEX, "connect", "python", "--url", BASE_URL, "--key", KEY)
+        same(home.run(sys.executable, "-c", program), "Mock answer to: Say hello.\n")
 
 
 main()

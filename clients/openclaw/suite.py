@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+from connected import connects, greets
 from headless import (BASE_URL, KEY, PACKAGES, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session,
                       quotes, recorded)
 
@@ -72,5 +73,12 @@ def declare(interface):
 
 for name in APIS:
     declare(name)
+
+@case("`godex connect openclaw --write` is all that it needs, and `--restore` leaves the file as it was")
+def _():
+    before = "// kept\n" + json.dumps({it: UNATTENDED[it] for it in ("agents", "tools")}, indent=2)
+    greets(connects("openclaw", ".openclaw/openclaw.json", before, programs={"openclaw": binary("openclaw")},
+                     NODE_COMPILE_CACHE=str(PACKAGES / "compiled")))
+
 
 main()

@@ -2,10 +2,12 @@
 
 import subprocess
 
+from connected import connects, greets
 from headless import (BASE_URL, KEY, PACKAGES, PROOF, SHELL, TEXT, Home, answers, case, main, one_session, quotes,
                       recorded)
 
 MODEL = "gpt-5.5"
+QUIET = {f"OPENCODE_DISABLE_{it}": "1" for it in ("MODELS_FETCH", "AUTOUPDATE", "LSP_DOWNLOAD", "DEFAULT_PLUGINS")}
 PROVIDERS = {"responses": "@ai-sdk/openai", "chat": "@ai-sdk/openai-compatible"}
 
 
@@ -25,8 +27,7 @@ def ask(interface, prompt):
         home.write("work/opencode.json", {"provider": {"godex": provider}, "model": f"godex/{MODEL}",
                                           "autoupdate": False, "share": "disabled", "permission": "allow"})
         answer = home.run(program(), "run", "--model", f"godex/{MODEL}", stdin=prompt,
-                          OPENCODE_DISABLE_MODELS_FETCH="1", OPENCODE_DISABLE_AUTOUPDATE="1",
-                          OPENCODE_DISABLE_LSP_DOWNLOAD="1", OPENCODE_DISABLE_DEFAULT_PLUGINS="1")
+                          **QUIET)
     return answer, sent
 
 
@@ -44,5 +45,11 @@ def shell_turn(interface):
 for name, npm in PROVIDERS.items():
     case(f"{name} ({npm}): text turn")(lambda name=name: text_turn(name))
     case(f"{name} ({npm}): shell turn, one session")(lambda name=name: shell_turn(name))
+
+@case("`godex connect opencode --write` is all that it needs, and `--restore` leaves the file as it was")
+def _():
+    before = '{\n  // kept\n  "autoupdate": false, "share": "disabled"\n}\n'
+    greets(connects("opencode", ".config/opencode/opencode.json", before, programs={"opencode": program()}, **QUIET))
+
 
 main()

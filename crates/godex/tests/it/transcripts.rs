@@ -17,10 +17,11 @@ use crate::terminal::{Terminal, Until};
 /// Why blocks are not run, and how many there are for each reason.
 const NOT_RUN: &[(&str, usize)] = &[
     ("builds for minutes", 2),
+    ("installs packages", 3),
     ("listens to the network", 1),
     ("needs a browser and an account", 2),
     ("needs systemd", 1),
-    ("needs the client, which clients/run has", 1),
+    ("needs the client, which clients/run has", 10),
     ("takes minutes, and needs nginx", 1),
     ("would run itself", 1),
 ];
@@ -263,6 +264,13 @@ pages! {
     what_sessions_shows_happens: "docs/sessions.md",
     what_tools_shows_happens: "docs/tools.md",
     what_usage_shows_happens: "docs/usage.md",
+    the_examples_begin_as_shown: "examples/README.md",
+    what_the_example_of_aider_shows_happens: "examples/aider/README.md",
+    what_the_example_of_codex_shows_happens: "examples/codex/README.md",
+    what_the_example_of_continue_shows_happens: "examples/continue/README.md",
+    what_the_example_of_curl_shows_happens: "examples/curl/README.md",
+    what_the_example_of_openclaw_shows_happens: "examples/openclaw/README.md",
+    what_the_example_of_opencode_shows_happens: "examples/opencode/README.md",
 }
 
 #[test]

@@ -97,7 +97,8 @@ pub(super) fn openclaw(old: Option<&str>, target: &Target) -> Result<String, Unc
 /// `opencode.json`, with comments or without.
 pub(super) fn opencode(old: Option<&str>, target: &Target) -> Result<String, Unclear> {
     let (root, top) = parse(old)?;
-    if old.is_none() {
+    // opencode writes it into a file that lacks it, which would then look changed by hand.
+    if top.get("$schema").is_none() {
         set(&top, "$schema", json!("https://opencode.ai/config.json"));
     }
     let model = target.model.as_str();
