@@ -1,5 +1,7 @@
 //! Where strings end: runs of bytes that mean nothing special are crossed many at a time.
 
+use wide::u8x16;
+
 /// Whether a text stands in a JSON string as it is.
 pub(super) fn is_plain(text: &str) -> bool {
     plain_end(text.as_bytes(), 0) == text.len()
@@ -17,68 +19,75 @@ pub(super) fn closing_quote(bytes: &[u8], from: usize) -> Option<usize> {
 }
 
 /// Where the first quote, backslash or control character stands, from `at` on; the length of
-/// the text when there is none. Most strings are short: the first bytes are looked at by words,
-/// the others by blocks, in a form that the compiler turns into vector instructions.
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    for _ in 0..NEAR {
-        match word_at(bytes, at) {
-            Some(word) => match special(word) {
-                0 => at += 8,
-                found => return at + found.trailing_zeros() as usize / 8,
-            },
-            None => return plain_tail(bytes, at),
-        }
+/// the text when there is none.
+pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
+    Specials::default().next(bytes, at)
+}
+
+/// The special bytes of a text, found by blocks: quotes, backslashes and control characters.
+/// One block is kept, so that the short strings of one neighbourhood share its cost.
+#[derive(Debug)]
+pub(super) struct Specials {
+    /// Where the block begins that was looked at last.
+    block: usize,
+    /// Its special bytes, a bit each, the first byte lowest.
+    found: u64,
+}
+
+impl Default for Specials {
+    fn default() -> Self {
+        // A block that holds no place of any text.
+        Self { block: usize::MAX - BLOCK, found: 0 }
     }
-    while let Some(block) = bytes.get(at..at + BLOCK) {
-        // No early exit, for the same reason.
-        let any = block.iter().fold(0, |any, byte| any | is_special(*byte));
-        if any != 0 {
-            break;
+}
+
+impl Specials {
+    /// Where the first special byte stands, from `at` on; the length of the text when there is
+    /// none. Always to be asked about the same text.
+    #[inline]
+    pub(super) fn next(&mut self, bytes: &[u8], at: usize) -> usize {
+        let within = at.wrapping_sub(self.block);
+        if within < BLOCK {
+            let found = self.found >> within;
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
+            }
+            return self.search(bytes, self.block + BLOCK);
         }
-        at += BLOCK;
+        self.search(bytes, at)
     }
-    while let Some(word) = word_at(bytes, at) {
-        match special(word) {
-            0 => at += 8,
-            found => return at + found.trailing_zeros() as usize / 8,
+
+    /// Looks at block after block, the first of which begins at `at`.
+    fn search(&mut self, bytes: &[u8], mut at: usize) -> usize {
+        while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+            let found = specials(block);
+            if found != 0 {
+                (self.block, self.found) = (at, found);
+                return at + found.trailing_zeros() as usize;
+            }
+            at += BLOCK;
         }
+        let tail = bytes.get(at..).unwrap_or_default();
+        let mut block = [b' '; BLOCK];
+        block.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
+        let found = specials(&block);
+        (self.block, self.found) = (at, found);
+        at + (found.trailing_zeros() as usize).min(tail.len())
     }
-    plain_tail(bytes, at)
 }
 
-/// [`plain_end`] for the last few bytes of a text.
-fn plain_tail(bytes: &[u8], at: usize) -> usize {
-    let tail = bytes.get(at..).unwrap_or_default();
-    at + tail.iter().position(|byte| is_special(*byte) != 0).unwrap_or(tail.len())
-}
+/// How many bytes are looked at together.
+const BLOCK: usize = 64;
 
-/// Whether a byte is special: 1 if so. A form without branches lets the compiler look at many
-/// bytes together.
-fn is_special(byte: u8) -> u8 {
-    u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20)
-}
-
-/// How many words are looked at one by one.
-const NEAR: usize = 2;
-/// How many bytes are looked at together after that.
-const BLOCK: usize = 32;
-
-/// The eight bytes at `at`, the first one lowest.
-fn word_at(bytes: &[u8], at: usize) -> Option<u64> {
-    bytes.get(at..at + 8)?.try_into().ok().map(u64::from_le_bytes)
-}
-
-/// The top bit of each byte that is a quote, a backslash or a control character; bytes after
-/// the first such may be wrong. Subtracting borrows from a top bit exactly where the byte is
-/// zero, or less than a space.
-fn special(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const TOPS: u64 = ONES << 7;
-    let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-    let quote = zero(word ^ (ONES * u64::from(b'"')));
-    let escape = zero(word ^ (ONES * u64::from(b'\\')));
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    (quote | escape | control) & TOPS
+/// The special bytes of a block, a bit each, the first byte lowest.
+fn specials(block: &[u8; BLOCK]) -> u64 {
+    let (quote, escape, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
+    let (lanes, _) = block.as_chunks::<16>();
+    lanes.iter().rev().fold(0, |found, lane| {
+        let lane = u8x16::new(*lane);
+        let special = lane.simd_eq(quote) | lane.simd_eq(escape) | lane.min(control).simd_eq(lane);
+        found << 16 | u64::from(special.to_bitmask())
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::run::{closing_quote, plain_end};
+use super::run::Specials;
 use super::{Element, MAX_DEPTH, MOST_HELD, Malformed, Object, Raw, Value, unescape};
 
 /// The fields of an object, in the order written.
@@ -50,6 +50,7 @@ pub(super) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    specials: Specials,
     /// The text has been proven valid.
     trusting: bool,
     /// How many members and elements may still be held.
@@ -59,12 +60,26 @@ pub(super) struct Scanner<'a> {
 impl<'a> Scanner<'a> {
     /// A scanner that checks every byte.
     pub(super) fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, trusting: false, room: MOST_HELD }
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            specials: Specials::default(),
+            trusting: false,
+            room: MOST_HELD,
+        }
     }
 
     /// A scanner for text that is valid JSON.
     pub(super) fn trusting(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0, trusting: true, room: MOST_HELD }
+        Self {
+            text,
+            bytes: text.as_bytes(),
+            at: 0,
+            specials: Specials::default(),
+            trusting: true,
+            room: MOST_HELD,
+        }
     }
 
     /// Only white space is left.
@@ -301,14 +316,17 @@ impl<'a> Scanner<'a> {
 
     /// Walks over one valid string; whether it has no escapes.
     fn skip_string(&mut self) -> bool {
-        let start = self.at + 1;
-        self.at = plain_end(self.bytes, start);
-        if self.byte() == Some(b'"') {
-            self.at += 1;
-            return true;
+        self.at += 1;
+        let mut plain = true;
+        loop {
+            self.at = self.specials.next(self.bytes, self.at);
+            if self.byte() != Some(b'\\') {
+                self.at += 1;
+                return plain;
+            }
+            plain = false;
+            self.at += 2;
         }
-        self.at = closing_quote(self.bytes, self.at).map_or(self.bytes.len(), |at| at + 1);
-        false
     }
 
     /// Proves one value, which stands at `depth` levels already. Which levels are objects is
@@ -398,7 +416,7 @@ impl<'a> Scanner<'a> {
         self.at += 1;
         let mut plain = true;
         loop {
-            self.at = plain_end(self.bytes, self.at);
+            self.at = self.specials.next(self.bytes, self.at);
             match self.byte() {
                 Some(b'"') => {
                     self.at += 1;
