@@ -1,11 +1,10 @@
 //! Names for sessions and conversations: keyed hashes, so that nothing a client calls itself
 //! leaves the machine and no two API keys ever share a name.
 
-use std::fmt::Write as _;
-
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
+use crate::hex;
 use crate::key::KeyId;
 
 /// What a client gave to tell its sessions apart, in the order of preference.
@@ -52,7 +51,8 @@ impl Name {
 /// restarts and meaningless elsewhere.
 #[derive(Clone)]
 pub struct Namer {
-    secret: [u8; 32],
+    /// The keyed hash of nothing yet.
+    start: Option<Hmac<Sha256>>,
 }
 
 impl std::fmt::Debug for Namer {
@@ -64,7 +64,7 @@ impl std::fmt::Debug for Namer {
 impl Namer {
     /// A namer with the installation's secret.
     pub fn new(secret: [u8; 32]) -> Self {
-        Self { secret }
+        Self { start: Hmac::new_from_slice(&secret).ok() }
     }
 
     /// The session of a request.
@@ -80,9 +80,8 @@ impl Namer {
 
     /// A hash of all parts, each preceded by its length, in the form of a UUID (version 8).
     fn name(&self, parts: &[&str]) -> Name {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.secret) else {
-            return Name(String::new());
-        };
+        // A keyed SHA-256 takes a key of any length.
+        let Some(mut mac) = self.start.clone() else { return Name(String::new()) };
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
@@ -98,7 +97,7 @@ impl Namer {
             if matches!(index, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            let _ = write!(text, "{byte:02x}");
+            hex::push(&mut text, byte);
         }
         Name(text)
     }

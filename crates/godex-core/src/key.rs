@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use crate::hex;
+
 const PREFIX: &str = "gxk_";
 const CHECKSUM_LEN: usize = 6;
 /// `gxk_`, 32 bytes in base64url, the checksum.
@@ -114,8 +116,7 @@ impl Hash for KeyHash {
 
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{}", hex::of(&self.0))
     }
 }
 
@@ -172,7 +173,7 @@ impl KeyId {
 
     /// Names a new managed key: `key_` and the random bytes in hexadecimal.
     pub fn generate(random: &[u8]) -> Self {
-        Self(random.iter().fold("key_".to_owned(), |id, byte| format!("{id}{byte:02x}")).into())
+        Self(format!("key_{}", hex::of(random)).into())
     }
 
     /// The key given with `--api-key`.

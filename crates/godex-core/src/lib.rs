@@ -5,6 +5,7 @@
 mod shape;
 
 pub mod codex;
+pub mod hex;
 pub mod identity;
 pub mod json;
 pub mod key;

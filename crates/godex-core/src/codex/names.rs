@@ -4,9 +4,10 @@
 //! back under its own. Source: `docs/wire.md#tools`.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+
+use crate::hex;
 
 /// The longest name Codex takes.
 const LONGEST: usize = 64;
@@ -66,9 +67,7 @@ pub fn wire_name(name: &str) -> Cow<'_, str> {
     });
     let mut sent: String = legal.take(LONGEST - 2 * HASH - 1).collect();
     sent.push('_');
-    for byte in Sha256::digest(name).iter().take(HASH) {
-        let _ = write!(sent, "{byte:02x}");
-    }
+    Sha256::digest(name).iter().take(HASH).for_each(|byte| hex::push(&mut sent, *byte));
     Cow::Owned(sent)
 }
 

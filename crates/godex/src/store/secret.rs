@@ -1,9 +1,10 @@
 //! The secret of this installation, beside the key file. It makes the names of sessions stable
 //! across restarts and meaningless to anybody else; it opens nothing.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
+
+use godex_core::hex;
 
 use super::file::{self, Lock};
 use crate::clock;
@@ -34,10 +35,7 @@ fn read_or_create(path: &Path) -> io::Result<[u8; 32]> {
         return Ok(secret);
     }
     let secret: [u8; 32] = clock::random()?;
-    let mut text = String::with_capacity(65);
-    for byte in secret {
-        let _ = write!(text, "{byte:02x}");
-    }
+    let mut text = hex::of(&secret);
     text.push('\n');
     file::replace(path, text.as_bytes(), 0o600)?;
     Ok(secret)
