@@ -8,7 +8,6 @@ use godex_core::responses::event::Event;
 use godex_core::sse::Frame;
 use godex_core::tap::End;
 use godex_core::translate::completion_from_responses::{completion, stopped};
-use http_body_util::BodyExt;
 
 use super::error::ApiError;
 use super::face::{Face, unfinished};
@@ -17,6 +16,7 @@ use super::rest;
 use super::watch::Watch;
 use crate::clock;
 use crate::upstream::handshake::Opened;
+use crate::upstream::patience::{Patience, Silent};
 
 /// Gathers an answer and writes it as the client expects it.
 ///
@@ -31,6 +31,7 @@ pub(super) async fn collect(
 ) -> Result<Bytes, Fault> {
     let Opened { generation, mut held, mut decoder, mut body, .. } = opened;
     let mut leave_at = None;
+    let mut patience = Patience::new((clock::monotonic() + idle).into());
     loop {
         loop {
             let frame = match held.pop_front() {
@@ -53,11 +54,11 @@ pub(super) async fn collect(
         } else {
             until
         };
-        match tokio::time::timeout_at(until.into(), body.frame()).await {
-            Err(_) | Ok(None | Some(Err(_))) if face.is_finished() => {
+        match patience.next(&mut body, until.into()).await {
+            Err(Silent) | Ok(None | Some(Err(_))) if face.is_finished() => {
                 return Ok(left(face, watch));
             }
-            Err(_) => return Err(Fault::Broken(Break::Idle)),
+            Err(Silent) => return Err(Fault::Broken(Break::Idle)),
             Ok(Some(Ok(data))) => decoder.push(data.into_data().unwrap_or_default()),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(None) => {

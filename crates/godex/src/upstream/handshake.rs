@@ -11,10 +11,10 @@ use godex_core::responses::event::{Event, Kind};
 use godex_core::sse::{Decoder, Frame};
 use godex_core::tap;
 use http::HeaderMap;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::backend::Failed;
+use super::patience::{Patience, Silent};
 use crate::clock;
 
 /// The longest event of the backend's stream, in bytes: 16 MiB, and what stands around them.
@@ -63,14 +63,15 @@ async fn begin(
     let mut held = VecDeque::new();
     let (mut bytes, mut first) = (0, true);
     let mut greeted_at = None;
+    let mut patience = Patience::new((clock::monotonic() + LONGEST_HELD.min(idle)).into());
     loop {
         let until = match greeted_at {
             None => clock::monotonic() + idle,
             Some(at) => at + LONGEST_HELD.min(idle),
         };
-        let chunk = match tokio::time::timeout_at(until.into(), body.frame()).await {
-            Err(_) if !held.is_empty() => return Ok((held, decoder, body)),
-            Err(_) => return Err(Fault::Broken(Break::Idle)),
+        let chunk = match patience.next(&mut body, until.into()).await {
+            Err(Silent) if !held.is_empty() => return Ok((held, decoder, body)),
+            Err(Silent) => return Err(Fault::Broken(Break::Idle)),
             Ok(None) => return Err(last_words(&mut decoder)),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),

@@ -6,3 +6,4 @@ pub(crate) mod connect;
 pub(crate) mod handshake;
 pub(crate) mod models;
 pub(crate) mod open;
+pub(crate) mod patience;
