@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::codex::fault::Fault;
+use crate::json::Raw;
 use crate::responses::event::{Event, ItemEvent, ItemHead, Kind};
 use crate::responses::output::Output;
 use crate::responses::response;
@@ -49,9 +50,16 @@ impl Tap {
     /// Looks at one event; returns a call if the event finished one.
     pub fn push(&mut self, event: &Event<'_>) -> Option<SeenCall> {
         match event.kind {
-            Kind::ItemAdded
-            | Kind::ItemDone
-            | Kind::TextDelta
+            Kind::ItemAdded | Kind::ItemDone => {
+                let told = event.read::<ItemEvent<'_>>()?;
+                let head = ItemHead::of(told.item);
+                let done = event.kind == Kind::ItemDone;
+                if !self.ignores_output {
+                    self.output.push_item(&told, head.as_ref(), done);
+                }
+                return head.filter(|_| done).and_then(|head| seen_call(head, told.item));
+            }
+            Kind::TextDelta
             | Kind::TextDone
             | Kind::RefusalDelta
             | Kind::RefusalDone
@@ -59,9 +67,6 @@ impl Tap {
             | Kind::ArgumentsDone => {
                 if !self.ignores_output {
                     self.output.push(event);
-                }
-                if event.kind == Kind::ItemDone {
-                    return seen_call(event);
                 }
             }
             Kind::Created => {
@@ -97,9 +102,7 @@ impl Tap {
     }
 }
 
-fn seen_call(event: &Event<'_>) -> Option<SeenCall> {
-    let item = event.read::<ItemEvent<'_>>()?.item;
-    let head = ItemHead::of(item)?;
+fn seen_call(head: ItemHead<'_>, item: Raw<'_>) -> Option<SeenCall> {
     head.custom_call()?;
     Some(SeenCall { id: head.call_id?.into_owned(), json: item.get().to_owned() })
 }

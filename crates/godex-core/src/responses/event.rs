@@ -169,7 +169,7 @@ struct Typed<'a> {
 impl<'a> Event<'a> {
     /// The event of a frame; `None` when the frame holds no event, which is then skipped.
     pub fn of(frame: &'a Frame) -> Option<Self> {
-        let text = std::str::from_utf8(frame.data()).ok()?;
+        let text = simdutf8::basic::from_utf8(frame.data()).ok()?;
         if !text.starts_with('{') {
             return None;
         }

@@ -3,6 +3,7 @@
 //! pieces, and anything over the placeholder the item began with.
 //! Source: `docs/wire.md#empty-output`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 
@@ -34,8 +35,9 @@ impl Output {
     pub fn push(&mut self, event: &Event<'_>) {
         match event.kind {
             Kind::ItemAdded | Kind::ItemDone => {
-                if let Some(it) = event.read::<ItemEvent<'_>>() {
-                    self.item(it.output_index, it.item, event.kind == Kind::ItemDone);
+                if let Some(told) = event.read::<ItemEvent<'_>>() {
+                    let done = event.kind == Kind::ItemDone;
+                    self.push_item(&told, ItemHead::of(told.item).as_ref(), done);
                 }
             }
             Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta => {
@@ -72,9 +74,13 @@ impl Output {
 
     /// The items in the order of the output, a call that came twice only once. Items whose end
     /// never came get `status`.
-    pub fn items(&self, status: &str) -> Vec<String> {
+    pub fn items(&self, status: &str) -> Vec<Cow<'_, str>> {
         let mut calls = HashSet::new();
-        let fresh = |item: &String| {
+        let one = self.items.len() == 1;
+        let fresh = |item: &Cow<'_, str>| {
+            if one {
+                return true;
+            }
             let head = serde_json::from_str::<ItemHead<'_>>(item).ok();
             let call =
                 head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
@@ -86,11 +92,12 @@ impl Output {
     /// Takes the output that the last event lists, if no item was gathered before it.
     pub fn adopt(&mut self, list: Raw<'_>) {
         let listed = list.list().unwrap_or_default();
-        if listed.is_empty() || !self.items("completed").is_empty() {
+        let gathered = |entry: &Entry| entry.done.is_some() || entry.json("completed").is_some();
+        if listed.is_empty() || self.items.values().any(gathered) {
             return;
         }
-        for (index, item) in (0..).zip(listed) {
-            self.item(index, item, true);
+        for (output_index, item) in (0..).zip(listed) {
+            self.push_item(&ItemEvent { output_index, item }, ItemHead::of(item).as_ref(), true);
         }
     }
 
@@ -116,13 +123,14 @@ impl Output {
         Some(writer.finish_text())
     }
 
-    fn item(&mut self, index: u64, item: Raw<'_>, done: bool) {
-        let entry = self.items.entry(index).or_default();
-        if let Some(id) = ItemHead::of(item).and_then(|head| head.id) {
-            entry.id = id.into_owned();
+    /// Takes an item that has begun or is `done`, whose head was read already.
+    pub fn push_item(&mut self, told: &ItemEvent<'_>, head: Option<&ItemHead<'_>>, done: bool) {
+        let entry = self.items.entry(told.output_index).or_default();
+        if let Some(id) = head.and_then(|head| head.id.as_deref()) {
+            id.clone_into(&mut entry.id);
         }
         let slot = if done { &mut entry.done } else { &mut entry.added };
-        *slot = Some(item.get().into());
+        *slot = Some(told.item.get().into());
         if done {
             entry.pieces = String::new();
         }
@@ -170,9 +178,9 @@ impl Output {
 }
 
 impl Entry {
-    fn json(&self, status: &str) -> Option<String> {
+    fn json(&self, status: &str) -> Option<Cow<'_, str>> {
         if let Some(done) = &self.done {
-            return Some(done.clone().into_string());
+            return Some(Cow::Borrowed(done));
         }
         let added = self.added.as_deref()?;
         let object = Object::of_text(added)?;
@@ -198,7 +206,7 @@ impl Entry {
         if let Some((name, json)) = content.filter(|(name, _)| object.get(name).is_none()) {
             writer.raw(name, &json);
         }
-        Some(writer.finish_text())
+        Some(Cow::Owned(writer.finish_text()))
     }
 
     fn content(&self) -> String {

@@ -1,5 +1,7 @@
 //! A finished response becomes one Chat Completion.
 
+use std::borrow::Cow;
+
 use crate::json::{self, Object, Raw, Writer};
 use crate::responses::event::{ItemHead, Kind};
 use crate::responses::response;
@@ -50,13 +52,13 @@ pub(super) fn usage_json(usage: &Usage) -> String {
 
 /// The completion of an answer that was left when its text had ended: the backend never said
 /// what became of it.
-pub fn stopped(id: Option<&str>, usage: &Usage, items: &[String], look: &Look) -> String {
+pub fn stopped(id: Option<&str>, usage: &Usage, items: &[Cow<'_, str>], look: &Look) -> String {
     let id = id.map_or_else(|| look.fallback_id.clone(), completion_id);
     written(&id, look.now, "stop", &Said::of(items, look), Some(usage), look).finish_text()
 }
 
 /// The whole completion. `end` is the kind of the stream's last event, `items` its output.
-pub fn completion(end: Kind, response: &Object<'_>, items: &[String], look: &Look) -> String {
+pub fn completion(end: Kind, response: &Object<'_>, items: &[Cow<'_, str>], look: &Look) -> String {
     let said = Said::of(items, look);
     let id =
         response.string("id").map_or_else(|| look.fallback_id.clone(), |id| completion_id(&id));
@@ -116,7 +118,7 @@ struct Called {
 }
 
 impl Said {
-    fn of(items: &[String], look: &Look) -> Self {
+    fn of(items: &[Cow<'_, str>], look: &Look) -> Self {
         let mut said = Self { stop: Stop::of(&look.stop), ..Self::default() };
         for item in items {
             said.item(item);
