@@ -188,6 +188,11 @@ impl Admission {
         }
     }
 
+    /// Whether a key has a quota, its own or the default.
+    pub(crate) fn has_quota(&self, key: &Key) -> bool {
+        self.limits(key).quota.is_some()
+    }
+
     fn limits(&self, key: &Key) -> Limits {
         let Defaults { rate, burst, quota } = self.defaults;
         Limits {

@@ -115,6 +115,9 @@ fn act(
 ///
 /// When the system has no more of them.
 pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure> {
+    // More threads than processors only take turns, and wait for each other's locks.
+    let workers =
+        std::thread::available_parallelism().map_or(workers, |most| workers.min(most.get()));
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(workers).enable_all().build();
     runtime.map_err(|error| {

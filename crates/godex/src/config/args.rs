@@ -93,7 +93,7 @@ pub(crate) struct ProxyArgs {
     #[arg(value_parser = parse_pause, help_heading = LISTENER)]
     pub(super) drain_timeout: Duration,
 
-    /// Threads that serve requests
+    /// Threads that serve requests; never more than there are processors
     #[arg(long, env = "GODEX_PROXY_WORKERS", value_name = "N", default_value = "2")]
     #[arg(value_parser = parse_workers, help_heading = LISTENER)]
     pub(super) workers: usize,

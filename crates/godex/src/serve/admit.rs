@@ -11,15 +11,21 @@ use super::state::App;
 use crate::clock;
 use crate::store::keys::Key;
 
-/// The key a request presents.
+/// The key a request presents. One with a quota may have to wait right after a start, until what
+/// it spent before is counted.
 ///
 /// # Errors
 ///
 /// When it presents none, or none that opens the door. Unknown, revoked and expired keys get
 /// the same answer.
-pub(super) fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiError> {
+pub(super) async fn caller(app: &App, headers: &HeaderMap) -> Result<Arc<Key>, ApiError> {
     let presented = presented(headers).ok_or(ApiError::NoKey)?;
-    app.keys.resolve(&KeyHash::of(presented), clock::timestamp()).ok_or(ApiError::WrongKey)
+    let key = app.keys.resolve(&KeyHash::of(presented), clock::timestamp());
+    let key = key.ok_or(ApiError::WrongKey)?;
+    if app.admission.has_quota(&key) {
+        app.past_known().await;
+    }
+    Ok(key)
 }
 
 /// Whether a key may pay for what the head announces. A token that was made up proves nothing,

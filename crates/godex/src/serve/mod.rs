@@ -116,11 +116,7 @@ pub(crate) async fn run(
         tail.clone(),
     )
     .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
-    if app.any_quota() {
-        restore(&app)?;
-    } else {
-        restore_later(&app, &tasks);
-    }
+    restore(&app, &tasks);
     let memory = Arc::clone(&app);
     // A key that was revoked leaves nothing behind.
     let forget = move |keys: &Keys| {
@@ -191,27 +187,26 @@ async fn read_again(app: Arc<App>, tls: Option<Arc<Tls>>, asked: Arc<Notify>) {
     }
 }
 
-/// Adds what the usage log knows of the past to what keys have spent. Blocks the thread.
-fn restore(app: &App) -> io::Result<()> {
-    let unread = app.ledger.unread();
-    if unread > LARGE_LOG {
-        tracing::info!(bytes = unread, "reading the usage log to know what quotas have spent");
-    }
-    app.admission.restore(&app.ledger.restore()?, Now::read());
-    Ok(())
-}
-
-/// The same while requests are served: nobody has a quota yet, and a key that gets one later
-/// has a past.
-fn restore_later(app: &Arc<App>, tasks: &Tasks) {
+/// Adds what the usage log knows of the past to what keys have spent, while requests are served:
+/// only those whose key has a quota wait for it.
+fn restore(app: &Arc<App>, tasks: &Tasks) {
     let app = Arc::clone(app);
     tasks.spawn(async move {
-        let restoring = tokio::task::spawn_blocking(move || restore(&app));
+        let reading = Arc::clone(&app);
+        let restoring = tokio::task::spawn_blocking(move || {
+            let unread = reading.ledger.unread();
+            if unread > LARGE_LOG {
+                tracing::info!(bytes = unread, "reading the usage log to know what keys have spent");
+            }
+            reading.admission.restore(&reading.ledger.restore()?, Now::read());
+            Ok::<_, io::Error>(())
+        });
         // A panic in there has been reported by the panic hook.
         if let Ok(Err(error)) = restoring.await {
-            tracing::warn!(
-                "cannot read the usage log: {error}; what keys spent before this start is not known"
+            tracing::error!(
+                "cannot read the usage log: {error}; what keys spent before this start is not counted"
             );
         }
+        app.past_is_known();
     });
 }

@@ -1,14 +1,14 @@
 //! Which request goes where, and what every answer carries. The parsed path alone decides.
 
-use std::fmt::Write as _;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use godex_core::hex;
 use http::header::TRANSFER_ENCODING;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request};
 use hyper::body::Incoming;
@@ -118,7 +118,7 @@ pub(super) async fn answer(
         app.logs_requests().then(|| (request.method().clone(), request.uri().path().to_owned()));
     let page = app.browser.page(request.headers());
     // On the heap, so that connections that wait for a request do not hold the room for one.
-    let outcome = Box::pin(caught(route(app, remote, request, &page, &id))).await;
+    let outcome = caught(Box::pin(route(app, remote, request, &page, &id))).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
     let mut response = match outcome {
         Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,
@@ -207,7 +207,7 @@ async fn direct(
         Route::Ready => return Ok(Routed::Plain(health::ready(app))),
         Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
         Route::Responses | Route::Chat => {
-            let key = admit::caller(app, &parts.headers)?;
+            let key = admit::caller(app, &parts.headers).await?;
             admit::announced(&key, &parts.headers)?;
             if app.is_draining() {
                 return Err(ApiError::Draining);
@@ -225,16 +225,16 @@ async fn direct(
             return Ok(Routed::Exchanged(exchange.finish(prepared).await));
         }
         Route::Models => {
-            let key = admit::caller(app, &parts.headers)?;
+            let key = admit::caller(app, &parts.headers).await?;
             (models::list(app, &key).await, key)
         }
         Route::Model(model) => {
-            let key = admit::caller(app, &parts.headers)?;
+            let key = admit::caller(app, &parts.headers).await?;
             let model = percent_decode_str(model).decode_utf8_lossy();
             (models::retrieve(app, &key, &model).await?, key)
         }
         Route::Usage => {
-            let key = admit::caller(app, &parts.headers)?;
+            let key = admit::caller(app, &parts.headers).await?;
             (usage::show(app, &key), key)
         }
     };
@@ -252,8 +252,9 @@ const ROOT: &str = concat!(
 );
 
 /// A panic on the way becomes an answer: one request's bug is no other's.
-async fn caught(work: impl Future<Output = Result<Routed, ApiError>>) -> Result<Routed, ApiError> {
-    let mut work = pin!(work);
+async fn caught(
+    mut work: Pin<Box<impl Future<Output = Result<Routed, ApiError>>>>,
+) -> Result<Routed, ApiError> {
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(polled) => polled,
         Err(_) => Poll::Ready(Err(ApiError::Panic)),
@@ -274,9 +275,7 @@ pub(super) fn request_id() -> String {
     let bytes: [u8; 16] = clock::random().unwrap_or_default();
     let mut id = String::with_capacity(36);
     id.push_str("req_");
-    for byte in bytes {
-        let _ = write!(id, "{byte:02x}");
-    }
+    bytes.iter().for_each(|byte| hex::push(&mut id, *byte));
     id
 }
 

@@ -13,7 +13,7 @@ use godex_core::translate::chat_from_responses::ReasoningMode;
 use godex_core::turns::{self, Turns};
 
 use ipnet::IpNet;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SetOnce};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
@@ -80,7 +80,8 @@ pub(super) struct App {
     memory: Mutex<Memory>,
     turns: Mutex<Turns>,
     unknown: Mutex<BTreeSet<String>>,
-    default_quota: bool,
+    /// What keys spent before this start is counted.
+    past: SetOnce<()>,
     stand_in_noted: AtomicBool,
     draining: AtomicBool,
     cutting: AtomicBool,
@@ -135,7 +136,7 @@ impl App {
             memory: Mutex::new(Memory::new(session::Limits::with_ttl(config.cache_ttl))),
             turns: Mutex::new(Turns::new(turns::Limits::with_ttl(config.cache_ttl))),
             unknown: Mutex::default(),
-            default_quota: config.quota.is_some(),
+            past: SetOnce::new(),
             stand_in_noted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
@@ -178,9 +179,15 @@ impl App {
         }
     }
 
-    /// Whether any quota must be known from the past.
-    pub(super) fn any_quota(&self) -> bool {
-        self.default_quota || self.keys.any_quota()
+    /// What keys spent before this start has been counted.
+    pub(super) fn past_is_known(&self) {
+        // Known already is known.
+        let _ = self.past.set(());
+    }
+
+    /// Resolves when what keys spent before this start has been counted.
+    pub(super) async fn past_known(&self) {
+        self.past.wait().await;
     }
 
     /// Shutdown has begun: no new work.

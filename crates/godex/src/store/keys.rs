@@ -224,12 +224,6 @@ impl Keys {
         shared || id.is_token() || self.managed.load().secrets.values().any(|it| it.key.id == *id)
     }
 
-    /// Whether any managed key has a quota of its own.
-    pub(crate) fn any_quota(&self) -> bool {
-        let tokens = |it: &Secret| matches!(it.key.limits.quota, Allowance::Tokens(_));
-        self.managed.load().secrets.values().any(tokens)
-    }
-
     /// Follows the file until `stop`; tells of every change.
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken, changed: impl Fn(&Self)) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);

@@ -43,7 +43,10 @@ const DOORS: &[(&str, &str, &str)] = &[
 /// The same for `crates/godex-core/src`.
 const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("codex", "json", "drafts are pieces of the client's own text"),
+    ("codex", "hex", "names of tools that do not fit end in a hash"),
+    ("identity", "hex", "names are hashes"),
     ("identity", "key", "names belong to a key"),
+    ("key", "hex", "hashes and ids are written in digits"),
     ("responses", "codex", "a request of this wire becomes a draft"),
     ("responses", "json", "events and items stay text"),
     ("responses", "sse", "an event is what a frame means"),
@@ -51,6 +54,7 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("session", "identity", "sessions have names"),
     ("session", "key", "memory is filed by key"),
     ("tap", "codex", "how a stream failed"),
+    ("tap", "json", "a call is kept as text"),
     ("tap", "responses", "watches its events"),
     ("tap", "sse", "its tests split recorded streams"),
     ("tap", "usage", "what a stream cost"),
@@ -78,6 +82,7 @@ const CORE_DEPENDENCIES: &[(&str, &str)] = &[
     ("simdutf8", "bodies are proven UTF-8"),
     ("subtle", "comparison in constant time"),
     ("thiserror", "errors"),
+    ("wide", "ends of strings are found many bytes at a time"),
 ];
 
 /// What the pure half must not know: the world, its clock, its randomness.

@@ -86,7 +86,7 @@ fn collected(recorded: &[u8]) -> Option<Value> {
             .some("output")
             .and_then(Raw::list)?
             .into_iter()
-            .map(|it| it.get().to_owned())
+            .map(|it| it.get().into())
             .collect();
     }
     serde_json::from_str(&completion(kind, &response, &items, &look())).ok()
