@@ -218,9 +218,14 @@ impl Proxy {
 
     /// Waits until it has said something.
     pub(crate) async fn says(&self, words: &str) -> String {
+        self.says_times(words, 1).await
+    }
+
+    /// Waits until it has said something so many times.
+    pub(crate) async fn says_times(&self, words: &str, times: usize) -> String {
         let mut said = self.said.clone();
-        let heard = said.wait_for(|said| said.contains(words)).await.is_ok();
-        assert!(heard, "no `{words}` in {}", self.said());
+        let heard = said.wait_for(|said| said.matches(words).count() >= times).await.is_ok();
+        assert!(heard, "not {times} times `{words}` in {}", self.said());
         self.said()
     }
 

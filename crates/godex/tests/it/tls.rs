@@ -68,11 +68,12 @@ fn with_a_certificate_connections_are_private_and_a_hangup_reads_a_new_one() {
         home.write("cert.pem", "nonsense");
         proxy.signal("HUP");
         proxy.says("the last good certificate stays in use").await;
+        proxy.says("have been looked at again").await;
         assert_eq!(status(&proxy.address, &first).await, Some(200));
 
         let second = certify(&home);
         proxy.signal("HUP");
-        proxy.says("have been looked at again").await;
+        proxy.says_times("have been looked at again", 2).await;
         assert_eq!(status(&proxy.address, &second).await, Some(200));
         assert_eq!(status(&proxy.address, &first).await, None);
         // Who speaks no TLS gets nothing, and harms nobody.
