@@ -113,13 +113,17 @@ def measure(phase, target, server, seconds):
     """One measurement: the report of the load generator, checked."""
     idle = servers.rss_kb(server.id())
     with beside(phase.beside, target, server):
-        done = subprocess.run(command(phase, target, server, seconds, True), capture_output=True, text=True,
-                              timeout=300, check=False)
-    if done.returncode != 0:
-        raise servers.Failed(f"{phase.name} on {target.name}: {done.stderr[-500:]}")
-    report = json.loads(done.stdout)
+        report = report_of(command(phase, target, server, seconds, True))
     report["rss_before_kb"] = idle
     return report
+
+
+def report_of(words):
+    """Runs the load generator."""
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise servers.Failed(f"the load ended with {done.returncode}: {done.stderr[-500:]}")
+    return json.loads(done.stdout)
 
 
 def shortened(phase, held):

@@ -25,6 +25,13 @@ class Failed(Exception):
     """A process did not do what the run needs."""
 
 
+def build():
+    """Builds the two ends of the load."""
+    command = ["cargo", "build", "--release", "--locked", "--quiet", "--manifest-path", BENCH / "rig/Cargo.toml",
+               "--target-dir", RIG.parent]
+    subprocess.run(command, check=True)
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -159,15 +166,16 @@ class World:
         command = [NGINX, "-c", file, "-p", folder, "-e", folder / "nginx.log"]
         return Server("nginx", command, port, folder / "output.log", self.env, MEASURED_CORE)
 
-    def proxy(self, binary, tls=False, usage=None):
-        """A proxy with a managed key that has a rate and a quota; `usage` is a usage log to begin with."""
+    def proxy(self, binary, tls=False, usage=None, inside=()):
+        """A proxy with a managed key that has a rate and a quota; `usage` is a usage log to begin with, `inside`
+        a command that runs it."""
         folder, port = self.fresh("godex"), free_port()
         scheme, backend = self.upstream(tls)
         keys, log = folder / "keys.json", usage or folder / "usage.jsonl"
         add = [binary, "proxy", "keys", "add", "--label", "bench", "--key", KEY, "--rate", "600000000/m", "--burst", "10000000",
                "--quota-tokens", "1000000000000000", "--quota-window", "month", "--keys-path", keys, "--stats-path", log]
         subprocess.run(add, env=self.env, check=True, capture_output=True, timeout=60)
-        command = [binary, "proxy", "--listen", f"127.0.0.1:{port}", "--base-url", f"{scheme}://{backend}/backend-api/codex",
+        command = [*inside, binary, "proxy", "--listen", f"127.0.0.1:{port}", "--base-url", f"{scheme}://{backend}/backend-api/codex",
                    "--auth-path", self.login, "--keys-path", keys, "--stats-path", log]
         return Server("godex", command, port, folder / "godex.log", self.env, MEASURED_CORE)
 
