@@ -22,7 +22,7 @@ const NOT_RUN: &[(&str, usize)] = &[
     ("needs a browser and an account", 2),
     ("needs systemd", 1),
     ("needs the client, which clients/run has", 10),
-    ("takes minutes, and needs nginx", 1),
+    ("takes minutes, and needs nginx", 2),
     ("would run itself", 1),
 ];
 
