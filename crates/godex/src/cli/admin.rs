@@ -93,8 +93,9 @@ pub(super) fn runs_on(port: u16, surroundings: &Surroundings) -> Option<String> 
     let ours = |path: &PathBuf| path.file_name().is_some_and(|it| *it == *name);
     let path = surroundings.sockets().into_iter().find(ours)?;
     let status = status(UnixStream::connect(path).ok()?).ok()?;
-    let since = status["uptime_s"].as_u64().map(rough)?;
-    Some(format!("godex (pid {}, started {since} ago)", status["pid"]))
+    let number = |name| status.get(name).and_then(Value::as_u64);
+    let (pid, since) = (number("pid")?, rough(number("uptime_s")?));
+    Some(format!("godex (pid {pid}, started {since} ago)"))
 }
 
 fn gone(error: &io::Error) -> Failure {

@@ -1,5 +1,6 @@
 //! `godex config`: the settings file is shown with what else decides, written, and checked.
 
+mod change;
 mod reference;
 mod show;
 
@@ -32,6 +33,21 @@ enum Action {
         /// Print it instead
         #[arg(long)]
         print: bool,
+    },
+    /// Write one setting into the settings file; the rest of it stays as it is
+    Set {
+        /// The setting, like proxy.rate
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Its value as its flag takes it; several for a list
+        #[arg(value_name = "VALUE", required = true, allow_hyphen_values = true)]
+        values: Vec<String>,
+    },
+    /// Take one setting out of the settings file
+    Unset {
+        /// The setting, like proxy.rate
+        #[arg(value_name = "KEY")]
+        key: String,
     },
     /// Look for mistakes in a settings file
     Check {
@@ -90,6 +106,10 @@ pub(super) fn run(
         Action::Show(args) => show::run(&args, world, surroundings, talk),
         Action::Init { print: true } => talk.say(&reference::sample()),
         Action::Init { print: false } => init(world, talk),
+        Action::Set { key, values } => {
+            change::set(world.place.ok_or_else(homeless)?, &key, &values, talk)
+        }
+        Action::Unset { key } => change::unset(world.place.ok_or_else(homeless)?, &key, talk),
         Action::Check { file, json } => {
             let named = file.and_then(|it| Place::find(Some(&it), surroundings));
             match named.as_ref().or(world.place) {

@@ -1,10 +1,12 @@
 //! `godex doctor`: looks at everything that serving needs, changes nothing, and names the remedy
 //! of what is wrong.
 
+mod account;
 mod check;
 mod clients;
 mod files;
 mod network;
+mod remedy;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use self::check::{Category, Check, Checks, Status};
+use self::remedy::{Remedy, Ways};
 use super::report::{Exit, Failure};
 use super::talk::{Screen, Talk, pretty};
 use crate::clock;
@@ -53,23 +56,30 @@ pub(super) fn run(
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
     let Args { mut flags, json, offline } = args;
-    flags.prefer_closer_key(matches.subcommand_matches("doctor").unwrap_or(matches));
+    let matches = matches.subcommand_matches("doctor").unwrap_or(matches);
+    flags.prefer_closer_key(matches);
+    let ways = Ways::new(matches);
     let allow_refresh = flags.allow_refresh();
     let mut checks = Checks::new(surroundings);
-    files::settings(file, &mut checks);
+    files::settings(file, &ways, &mut checks);
     // A key that would come through standard input is not waited for.
     match flags.resolve(surroundings, &mut b"from-standard-input".as_slice()) {
         Ok(config) => {
             checks.ok("settings", Category::Server, "flags and variables are in order");
-            files::login(&config.auth_path, allow_refresh, &mut checks);
-            files::keys(&config, &mut checks);
-            files::usage(&config.stats_path, &mut checks);
-            network::check(&config, surroundings, offline, &mut checks);
-            server::check(config.listen, &mut checks);
-            clients::check(config.listen, surroundings, &mut checks);
+            let login = account::login(&config.auth_path, allow_refresh, &ways, &mut checks);
+            files::keys(&config, &ways, &mut checks);
+            files::usage(&config.stats_path, &ways, &mut checks);
+            network::check(&config, surroundings, offline, login, &ways, &mut checks);
+            server::check(config.listen, &ways, &mut checks);
+            clients::check(config.listen, surroundings, &ways, &mut checks);
         }
         Err(error) => {
-            checks.fail("settings", Category::Server, error.to_string(), error.help());
+            checks.fail(
+                "settings",
+                Category::Server,
+                error.to_string(),
+                Remedy::advice(error.help()),
+            );
         }
     }
     let checks = checks.done();
@@ -102,7 +112,8 @@ fn document(checks: &[Check]) -> String {
                 "category": it.category.name(),
                 "status": it.status.name(),
                 "summary": it.summary,
-                "remedy": it.remedy,
+                "remedy": it.remedy.as_ref().map(|it| it.lines().collect::<Vec<_>>().join("\n")),
+                "commands": it.remedy.as_ref().map(|it| it.commands.as_slice()).unwrap_or_default(),
                 "duration_ms": u64::try_from(it.duration.as_millis()).unwrap_or(u64::MAX),
             })
         })
@@ -131,8 +142,11 @@ fn text(checks: &[Check], screen: &Screen) -> String {
     for status in [Status::Fail, Status::Warn] {
         for it in wrong.iter().filter(|it| it.status == status) {
             let _ = writeln!(out, "  {} {:<10}  {}", paint(status), it.id, it.summary);
-            for line in it.remedy.iter().flat_map(|it| it.lines()) {
+            for line in it.remedy.iter().flat_map(|it| &it.commands) {
                 let _ = writeln!(out, "    {:<10}  → {line}", "");
+            }
+            for line in it.remedy.iter().flat_map(|it| &it.advice) {
+                let _ = writeln!(out, "    {:<10}    {line}", "");
             }
         }
     }

@@ -231,6 +231,11 @@ impl<'a> Reader<'a> {
                     what,
                     format!("write [{name}] on a line, and its settings below"),
                 );
+                self.problems
+                    .iter_mut()
+                    .last()
+                    .into_iter()
+                    .for_each(|it| it.key = Some(name.into()));
             }
         }
     }
@@ -243,8 +248,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One key of a table.
+    /// One key of a table, and what is wrong with it.
     fn entry(&mut self, table: &str, key: &Key, item: &Item) {
+        let before = self.problems.len();
+        self.judge(table, key, item);
+        let name =
+            if table.is_empty() { key.get().to_owned() } else { format!("{table}.{}", key.get()) };
+        for problem in self.problems.iter_mut().skip(before) {
+            problem.key = Some(name.clone());
+        }
+    }
+
+    fn judge(&mut self, table: &str, key: &Key, item: &Item) {
         let found = self.settings.iter().find(|it| it.table == table && it.name == key.get());
         let Some(setting) = found.cloned() else {
             if table.is_empty() && item.is_table_like() {
@@ -307,7 +322,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The name that is most like `name`, if one is; of `table.name`, the name counts.
-fn closest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn closest(name: &str, known: impl Iterator<Item = String>) -> Option<String> {
     let likeness =
         |other: &str| strsim::jaro_winkler(name, other.rsplit('.').next().unwrap_or(other));
     let close = known.map(|it| (likeness(&it), it)).filter(|(likeness, _)| *likeness >= ALIKE);

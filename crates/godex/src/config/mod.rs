@@ -35,7 +35,7 @@ use http::HeaderValue;
 use ipnet::IpNet;
 
 pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
-pub(crate) use file::{File, FileError, Place, Problem};
+pub(crate) use file::{File, FileError, Place, Problem, closest};
 pub(crate) use global::GlobalArgs;
 pub(crate) use login::{IssuerAddress, IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};
 pub(crate) use masked::masked;

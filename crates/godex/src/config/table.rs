@@ -182,6 +182,29 @@ impl Setting {
         parsed.map(|_| ()).map_err(|error| refused(&error))
     }
 
+    /// These values as a file has them.
+    ///
+    /// # Errors
+    ///
+    /// Why one of them cannot be the setting's, and how to write it.
+    pub(crate) fn written(&self, values: &[String]) -> Result<toml_edit::Value, Refused> {
+        values.iter().try_for_each(|value| self.judge(value))?;
+        let Some(first) = values.first() else { return Ok(toml_edit::Array::new().into()) };
+        if values.len() > 1 && self.kind != Kind::List {
+            let why = format!("there are {} values", values.len());
+            return Err(Refused { why, help: "give one; quotes keep words together".to_owned() });
+        }
+        let number = first.trim().parse::<i64>().ok();
+        Ok(match (self.kind, number) {
+            (Kind::List, _) => {
+                values.iter().map(String::as_str).collect::<toml_edit::Array>().into()
+            }
+            (Kind::Switch, _) => is_yes(first).into(),
+            (Kind::Number | Kind::Size, Some(number)) => number.into(),
+            (Kind::Number | Kind::Size | Kind::Text, _) => first.as_str().into(),
+        })
+    }
+
     /// How a value can look.
     fn example(&self) -> String {
         match self.name.as_str() {
@@ -189,6 +212,11 @@ impl Setting {
             _ => "write an address like https://HOST, or http://127.0.0.1:PORT".to_owned(),
         }
     }
+}
+
+/// Whether a switch with this value is on, of the values that it takes.
+fn is_yes(value: &str) -> bool {
+    ["y", "yes", "t", "true", "on", "1"].contains(&value.to_ascii_lowercase().as_str())
 }
 
 /// Table and name of the key of a flag.

@@ -107,6 +107,11 @@ impl HttpClient {
     }
 
     /// Plain requests are read by the proxy itself, so the password travels with each of them.
+    /// Whether a proxy is on the way to an address.
+    pub(crate) fn has_proxy(&self, uri: &http::Uri) -> bool {
+        self.proxies.intercept(uri).is_some()
+    }
+
     fn greet_proxy(&self, request: &mut Request<UpstreamBody>) {
         let proxy = self.proxies.intercept(request.uri());
         if let Some(password) = proxy.as_ref().and_then(|it| it.basic_auth()) {

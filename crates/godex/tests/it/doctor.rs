@@ -1,14 +1,18 @@
 //! `godex doctor` finds what is wrong, and what it says to type mends it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use godex_mock::{Mock, Options, TokenPolicy};
 use serde_json::Value;
 
+use crate::login::location;
 use crate::program::Home;
 use crate::stage::{Stage, play};
 
@@ -67,59 +71,230 @@ fn a_healthy_machine_has_nothing_to_mend() {
     });
 }
 
-#[test]
-fn eight_faults_are_found_and_their_remedies_work() {
-    play(async {
-        let (home, mock) = (Home::empty(), mock().await);
-        let codex = |name: &str| home.path().join(".codex").join(name);
-        // 1 and 2: a token that has ended, in a file that everybody can read.
-        home.write(".codex/auth.json", &mock.new_login(Duration::ZERO));
-        fs::set_permissions(codex("auth.json"), fs::Permissions::from_mode(0o644)).unwrap();
-        // 3: no key. 4: no usage log can be written.
-        fs::create_dir_all(codex("proxy-usage.jsonl")).unwrap();
-        // 5: a client that looks elsewhere. 6: another program on the port.
-        home.write(
-            ".codex/config.toml",
-            "[model_providers.godex]\nbase_url = \"http://127.0.0.1:9/v1\"\n",
-        );
-        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-        let listen = taken.local_addr().unwrap().to_string();
-        std::thread::spawn(move || while taken.accept().is_ok() {});
-        // 7: a backend that is not there. 8: a proxy that is none.
-        let proxy = [("ALL_PROXY", "http://[")];
-        let ill = ["--listen", &listen, "--base-url", "http://127.0.0.1:1/x"];
-        let (code, found) = rows(&home, &ill, &proxy);
-        assert_eq!((code, &found["overall_status"]), (Some(1), &"fail".into()));
-        is(&found, "token", "fail", "godex login");
-        is(&found, "login-mode", "warn", "chmod 600 ~/.codex/auth.json");
-        is(&found, "keys", "fail", "godex proxy keys add --label my-laptop");
-        is(&found, "usage", "fail", "--stats-path");
-        is(&found, "codex", "warn", "godex connect codex --write");
-        is(&found, "port", "fail", "godex proxy --listen 127.0.0.1:");
-        is(&found, "upstream", "fail", "network");
-        is(&found, "proxy-env", "fail", "unset ALL_PROXY");
+/// Somebody at a shell on a machine: what is typed changes its files and its variables.
+struct Machine {
+    home: Home,
+    variables: BTreeMap<String, String>,
+}
 
-        // What it says is typed.
-        let type_in = |line: &str| {
-            let line = line.replacen("godex", env!("CARGO_BIN_EXE_godex"), 1);
-            let mut shell = Command::new("sh");
-            shell.args(["-c", &line]).env_clear().env("PATH", std::env::var("PATH").unwrap());
-            let output = shell.env("HOME", home.path()).output().unwrap();
-            assert!(output.status.success(), "{line}: {output:?}");
-        };
-        for id in ["login-mode", "keys", "codex"] {
-            type_in(row(&found, id)["remedy"].as_str().unwrap());
+impl Machine {
+    fn new(variables: &[(&str, &str)]) -> Self {
+        let home = Home::empty();
+        let folder = Path::new(env!("CARGO_BIN_EXE_godex")).parent().unwrap().display();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let own = [("PATH", path.as_str()), ("HOME", home.path().to_str().unwrap())];
+        let all = own.iter().chain(variables);
+        let variables =
+            all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Self { home, variables }
+    }
+
+    /// Types a command, as it stands, and goes on in the same shell.
+    fn type_in(&mut self, line: &str) {
+        let script = format!("{line} && env -0 > ~/.variables");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script]).env_clear().envs(&self.variables);
+        shell.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        let mut said = BufReader::new(shell.stderr.take().unwrap());
+        if line == "godex login" {
+            sign_in(&mut said, shell.stdin.as_mut().unwrap());
         }
-        let base = mock.base_url();
-        let other = home.path().join("usage.jsonl");
-        let other = other.to_str().unwrap();
-        let well = ["--listen=127.0.0.1:39001", "--base-url", &base, "--stats-path", other];
-        home.write(".codex/auth.json", &mock.new_login(Duration::from_hours(100)));
-        let (_, found) = rows(&home, &well, &[]);
-        for id in ["token", "login-mode", "keys", "usage", "codex", "upstream", "proxy-env"] {
-            is(&found, id, "ok", "");
+        drop(shell.stdin.take());
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).unwrap();
+        assert!(shell.wait().unwrap().success(), "{line}: {rest}");
+        let variables = fs::read_to_string(self.home.path().join(".variables")).unwrap();
+        let pairs = variables.split_terminator('\0').map(|it| it.split_once('=').unwrap());
+        self.variables = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    }
+
+    fn doctor(&self) -> Value {
+        let output = Command::new("godex")
+            .args(["doctor", "--json"])
+            .env_clear()
+            .envs(&self.variables)
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Types what doctor says, row by row, until it says no more; returns the rows that were
+    /// mended, each of which was well right after its remedy, or showed another fault that had been
+    /// behind the first one, where there is not one each.
+    fn mend(&mut self, one_each: bool) -> BTreeSet<String> {
+        let mut mended = BTreeSet::new();
+        for _ in 0..20 {
+            let found = self.doctor();
+            let rows = found["checks"].as_array().unwrap();
+            let ill =
+                rows.iter().find(|it| ["warn", "fail"].contains(&it["status"].as_str().unwrap()));
+            let Some(ill) = ill else { return mended };
+            let commands = ill["commands"].as_array().unwrap();
+            assert!(!commands.is_empty(), "{ill}");
+            for command in commands {
+                self.type_in(command.as_str().unwrap());
+            }
+            let id = ill["id"].as_str().unwrap();
+            let again = self.doctor();
+            let after = row(&again, id);
+            let next = one_each || after["summary"] == ill["summary"];
+            assert!(after["status"] == "ok" || !next, "{ill} and then {after}");
+            mended.insert(id.to_owned());
         }
+        assert!(mended.is_empty(), "there is no end to it: {:#}", self.doctor());
+        mended
+    }
+}
+
+/// Goes to the page that is shown, and pastes the address at which it ends.
+fn sign_in(said: &mut impl BufRead, typed: &mut impl Write) {
+    let mut line = String::new();
+    let page = loop {
+        line.clear();
+        assert!(said.read_line(&mut line).unwrap() > 0);
+        if let Some(page) = line.trim().strip_prefix("http://") {
+            break page.to_owned();
+        }
+    };
+    let (address, path) = page.split_once('/').unwrap();
+    writeln!(typed, "{}", location(address, path)).unwrap();
+}
+
+/// The ids of the rows that are not well.
+fn ill(document: &Value) -> BTreeSet<&str> {
+    let rows = document["checks"].as_array().unwrap().iter();
+    let ill = rows.filter(|it| it["status"] == "warn" || it["status"] == "fail");
+    ill.map(|it| it["id"].as_str().unwrap()).collect()
+}
+
+/// A port that somebody else has.
+fn taken() -> String {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = taken.local_addr().unwrap().to_string();
+    std::thread::spawn(move || while taken.accept().is_ok() {});
+    listen
+}
+
+const SETTINGS: &str = ".config/godex/config.toml";
+
+#[test]
+fn eight_faults_are_found_and_what_is_said_is_typed_and_mends_them() {
+    play(async {
+        let mock = mock().await;
+        // A proxy that is none, and one that is not there.
+        let mut machine =
+            Machine::new(&[("HTTPS_PROXY", "http://["), ("ALL_PROXY", "http://127.0.0.1:1")]);
+        let home = &machine.home;
+        // A token that has ended, in a file that everybody can read; no key.
+        let login = home.write(".codex/auth.json", &mock.new_login(Duration::ZERO));
+        fs::set_permissions(login, fs::Permissions::from_mode(0o644)).unwrap();
+        // A usage log that cannot be written, a client that looks elsewhere, a port of another's.
+        fs::create_dir_all(home.path().join(".codex/proxy-usage.jsonl")).unwrap();
+        let other = "[model_providers.godex]\nbase_url = \"http://127.0.0.1:9/v1\"\n";
+        home.write(".codex/config.toml", other);
+        let settings =
+            format!("# mine\n[proxy]\nlisten = '{}'\nbase_url = '{}'\n", taken(), mock.base_url());
+        home.write(SETTINGS, &settings);
+        let found = machine.doctor();
+        let all = [
+            "proxy-env",
+            "upstream",
+            "token",
+            "login-mode",
+            "keys",
+            "usage",
+            "codex",
+            "port",
+            "buffering",
+        ];
+        assert_eq!(ill(&found), BTreeSet::from(all), "{found:#}");
+        assert_eq!(found["overall_status"], "fail");
+        is(
+            &found,
+            "token",
+            "fail",
+            "godex config set proxy.allow_refresh true\nor sign in again: godex login",
+        );
+        is(&found, "login-mode", "warn", "chmod 600 ~/.codex/auth.json");
+        is(&found, "proxy-env", "fail", "unset HTTPS_PROXY");
+
+        let mended = machine.mend(true);
+        let all = all.into_iter().filter(|it| *it != "buffering").map(str::to_owned);
+        assert_eq!(mended, all.collect(), "who mends the proxy mends what it holds back, too");
+        let settings = fs::read_to_string(machine.home.path().join(SETTINGS)).unwrap();
+        assert!(settings.starts_with("# mine\n[proxy]\nlisten = "), "{settings}");
+        assert!(settings.contains("allow_refresh = true\n"), "{settings}");
     });
+}
+
+#[test]
+fn eight_more_faults_are_mended_by_what_is_typed() {
+    play(async {
+        let mock = mock().await;
+        let mut machine = Machine::new(&[
+            ("GODEX_LOGIN_ISSUER", &mock.issuer()),
+            ("GODEX_PROXY_BASE_URL", "http://127.0.0.1:1/x"),
+            ("GODEX_PROXY_LISTEN", &taken()),
+        ]);
+        let base = mock.base_url();
+        let settings = format!(
+            "[proxy]\nbase_url = '{base}'\nmodel = 'no-such'\nrat = '5/m'\nallow_any_key = true\n\
+             keys_path = '~/my keys.json'\napi_key = 'hunter2'\n"
+        );
+        let path = machine.home.write(SETTINGS, &settings);
+        fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        machine.home.write("my keys.json", "{");
+        let found = machine.doctor();
+        assert!(!found.to_string().contains("hunter2"));
+        let first: BTreeSet<_> = ["config", "login", "port", "upstream", "keys"].into();
+        assert_eq!(ill(&found), first, "{found:#}");
+        let mended = machine.mend(false);
+        let all = ["config", "keys", "login", "models", "port", "token", "upstream"];
+        assert_eq!(mended, all.map(str::to_owned).into());
+        let settings = fs::read_to_string(machine.home.path().join(SETTINGS)).unwrap();
+        assert!(
+            settings.contains("allow_any_key = false\n") && !settings.contains("rat ="),
+            "{settings}"
+        );
+        assert!(!settings.contains("no-such"), "{settings}");
+        assert!(machine.home.path().join("my keys.json.damaged").exists());
+    });
+}
+
+#[test]
+fn a_settings_file_that_is_named_and_not_there_is_forgotten() {
+    let mut machine = Machine::new(&[
+        ("GODEX_CONFIG", "/nowhere/config.toml"),
+        ("GODEX_PROXY_BASE_URL", "http://127.0.0.1:1/x"),
+    ]);
+    let found = machine.doctor();
+    is(&found, "config", "fail", "unset GODEX_CONFIG");
+    machine.type_in(row(&found, "config")["commands"][0].as_str().unwrap());
+    is(&machine.doctor(), "config", "ok", "");
+}
+
+#[test]
+fn a_setting_of_the_command_line_is_changed_there() {
+    let home = Home::logged_in();
+    let listen = taken();
+    let arguments = ["--offline", "--listen", &listen, "--keys-path=/nowhere/keys.json"];
+    let (_, found) = rows(&home, &arguments, &[]);
+    is(&found, "port", "fail", "godex proxy --listen=127.0.0.1:");
+    is(
+        &found,
+        "keys",
+        "fail",
+        "godex proxy keys add --label my-laptop --keys-path=/nowhere/keys.json",
+    );
+    home.write("own.toml", "[proxy]\nrat = 1\n\"the burst\" = 2\n");
+    let (_, found) = rows(&home, &["--offline", "--config=own.toml"], &[]);
+    let unset = "godex config unset proxy.rat --config=own.toml\n\
+                 godex config unset 'proxy.the burst' --config=own.toml\n";
+    is(&found, "config", "fail", unset);
+    home.write("own.toml", "[proxy\n");
+    let (_, found) = rows(&home, &["--offline", "--config=own.toml"], &[]);
+    is(&found, "config", "fail", "mv own.toml own.toml.broken");
 }
 
 #[test]

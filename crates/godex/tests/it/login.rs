@@ -52,7 +52,7 @@ impl SigningIn {
 }
 
 /// Where the sign-in page sends the browser.
-fn location(address: &str, path: &str) -> String {
+pub(crate) fn location(address: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(stream, "GET /{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -336,6 +336,61 @@ fn a_proxy_serves_as_its_file_says() {
 }
 
 #[test]
+fn one_setting_is_changed_and_the_rest_of_the_file_stays() {
+    let home = Home::empty();
+    let path = home.path().join(PLACE);
+    let typed = |arguments: &[&str]| {
+        let ended = home.run(&[&["config"], arguments].concat(), &[]);
+        (ended.code, ended.stderr)
+    };
+    assert_eq!(typed(&["set", "proxy.rate", "5/m"]).0, Some(0));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "[proxy]\nrate = \"5/m\"\n");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    home.write(
+        PLACE,
+        "# top\ncolor = 'never' # mine\n\n[proxy] # here\n# rate\nrate = '5/m' # slow\n\n[login]\n",
+    );
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    for words in [
+        &["set", "rate", "7/m"][..],
+        &["set", "proxy.burst", "20"],
+        &["set", "proxy.max_body", "64MiB"],
+        &["set", "proxy.allow_refresh", "yes"],
+        &["set", "proxy.model_alias", "a=b", "c=d"],
+        &["set", "color", "auto"],
+        &["unset", "login"],
+    ] {
+        assert_eq!(typed(words).0, Some(0), "{words:?}");
+    }
+    assert_eq!(
+        fs::read_to_string(&path).unwrap(),
+        "# top\ncolor = \"auto\" # mine\n\n[proxy] # here\n# rate\nrate = \"7/m\" # slow\nburst = 20\n\
+         max_body = \"64MiB\"\nallow_refresh = true\nmodel_alias = [\"a=b\", \"c=d\"]\n"
+    );
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o644);
+    assert_eq!(typed(&["check"]).0, Some(0));
+    let before = fs::read_to_string(&path).unwrap();
+    for (words, code, said) in [
+        (&["set", "proxy.rate", "-1/m"][..], 2, "like `60/m`"),
+        (&["set", "proxy.rate", "1/m", "2/m"], 2, "there are 2 values"),
+        (&["set", "proxy.rte", "1/m"], 2, "did you mean proxy.rate?"),
+        (&["set", "proxy.burst", "many"], 2, "like `10`"),
+        (&["set", "gxk_hunter2", "1"], 2, "there is no setting `gxk_…`"),
+        (&["set", "api_key", "hunter 2"], 2, "without spaces"),
+        (&["unset", "proxy.model"], 1, "proxy.model is not set"),
+    ] {
+        let (found, stderr) = typed(words);
+        assert_eq!(found, Some(code), "{words:?}: {stderr}");
+        assert!(stderr.contains(said) && !stderr.contains("hunter"), "{stderr}");
+    }
+    assert_eq!(fs::read_to_string(&path).unwrap(), before);
+    home.write(PLACE, "[proxy\n");
+    let (code, stderr) = typed(&["set", "proxy.rate", "1/m"]);
+    assert_eq!(code, Some(78), "{stderr}");
+    assert!(stderr.contains("godex config check"), "{stderr}");
+}
+
+#[test]
 fn the_reference_of_the_settings_is_what_the_table_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
     let current = godex::cli::configuration();

@@ -127,6 +127,8 @@ keeps the key elsewhere, and managed keys need none of both.
 |---|---|
 | `godex config init` | writes the file with every setting and its default, commented out; never over one that is there. `--print` prints it |
 | `godex config check [FILE] [--json]` | says everything that is wrong with it, with line and column; exit code 78 when something is |
+| `godex config set KEY VALUE…` | writes one setting, `proxy.rate` or `rate`, and leaves the rest of the file, comments included, as it is; a list has several values |
+| `godex config unset KEY` | takes one key out, also one that there should not be |
 | `godex config show [--origin] [--json]` | every setting as it counts, as a file, and with `--origin` where it comes from. It takes the flags of `godex proxy`. `api_key` is not shown |
 
 The document of `config show --json` has `schema_version`, `file` (`path`, `exists`) and `settings`, each with `key`, `value` (null when

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::remedy::{Remedy, quoted};
 use crate::clock;
 use crate::config::Surroundings;
 
@@ -76,7 +77,7 @@ pub(super) struct Check {
     pub(super) category: Category,
     pub(super) status: Status,
     pub(super) summary: String,
-    pub(super) remedy: Option<String>,
+    pub(super) remedy: Option<Remedy>,
     pub(super) duration: Duration,
 }
 
@@ -99,6 +100,15 @@ impl Checks {
     /// A path as it is shown.
     pub(super) fn shown(&self, path: &Path) -> String {
         self.tidy(&path.display().to_string())
+    }
+
+    /// A path as it is typed: one word of a shell.
+    pub(super) fn typed(&self, path: &Path) -> String {
+        let at_home = self.home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        match at_home {
+            Some(rest) => format!("~/{}", quoted(&rest.display().to_string())),
+            None => quoted(&path.display().to_string()),
+        }
     }
 
     fn tidy(&self, text: &str) -> String {
@@ -129,9 +139,9 @@ impl Checks {
         id: &'static str,
         category: Category,
         summary: impl Into<String>,
-        remedy: impl Into<String>,
+        remedy: impl Into<Remedy>,
     ) {
-        self.add(id, category, Status::Warn, &summary.into(), Some(&remedy.into()));
+        self.add(id, category, Status::Warn, &summary.into(), Some(remedy.into()));
     }
 
     /// It does not work.
@@ -140,9 +150,9 @@ impl Checks {
         id: &'static str,
         category: Category,
         summary: impl Into<String>,
-        remedy: impl Into<String>,
+        remedy: impl Into<Remedy>,
     ) {
-        self.add(id, category, Status::Fail, &summary.into(), Some(&remedy.into()));
+        self.add(id, category, Status::Fail, &summary.into(), Some(remedy.into()));
     }
 
     fn add(
@@ -151,13 +161,13 @@ impl Checks {
         category: Category,
         status: Status,
         summary: &str,
-        remedy: Option<&str>,
+        remedy: Option<Remedy>,
     ) {
         let now = clock::monotonic();
         let duration = now.saturating_duration_since(self.since);
         self.since = now;
         let summary = self.tidy(summary);
-        let remedy = remedy.map(|it| self.tidy(it));
+        let remedy = remedy.map(|it| it.map(|line| self.tidy(line)));
         self.done.push(Check { id, category, status, summary, remedy, duration });
     }
 

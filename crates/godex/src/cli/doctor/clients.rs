@@ -4,11 +4,17 @@ use std::fs;
 use std::net::SocketAddr;
 
 use super::check::{Category, Checks};
+use super::remedy::Ways;
 use crate::cli::connect::{self, WITH_FILES};
 use crate::config::Surroundings;
 
 /// What each client's own file says.
-pub(super) fn check(listen: SocketAddr, surroundings: &Surroundings, checks: &mut Checks) {
+pub(super) fn check(
+    listen: SocketAddr,
+    surroundings: &Surroundings,
+    ways: &Ways<'_>,
+    checks: &mut Checks,
+) {
     const HERE: Category = Category::Clients;
     let url = connect::address(listen);
     for (name, client) in WITH_FILES {
@@ -23,7 +29,7 @@ pub(super) fn check(listen: SocketAddr, surroundings: &Surroundings, checks: &mu
                     name,
                     HERE,
                     format!("looks for the proxy elsewhere than {url}, {shown}"),
-                    format!("godex connect {name} --write"),
+                    ways.with(&format!("godex connect {name} --write"), &["listen", "keys_path"]),
                 );
             }
             Ok(_) => checks.skip(name, HERE, "is there and does not use the proxy"),
@@ -34,7 +40,7 @@ pub(super) fn check(listen: SocketAddr, surroundings: &Surroundings, checks: &mu
                 name,
                 HERE,
                 format!("{shown} cannot be read: {error}"),
-                format!("godex connect {name}"),
+                format!("chmod 600 {}", checks.typed(&path)),
             ),
         }
     }

@@ -1,4 +1,4 @@
-//! The login, the keys and the usage log.
+//! The settings file, the keys and the usage log.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -8,17 +8,18 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::check::{Category, Checks};
-use crate::auth;
-use crate::cli::talk::rough;
+use super::remedy::{Remedy, Ways, quoted};
 use crate::clock;
-use crate::config::{Admission, Config, File, FileError};
+use crate::config::{Admission, Config, File, FileError, Problem};
+use crate::store::keys;
 use crate::store::keys::record::Records;
 
-/// A token that ends within this is worth a word.
-const SOON: i64 = 3600;
-
 /// Whether the settings file is understood, and who can read it.
-pub(super) fn settings(file: &Result<Option<File>, FileError>, checks: &mut Checks) {
+pub(super) fn settings(
+    file: &Result<Option<File>, FileError>,
+    ways: &Ways<'_>,
+    checks: &mut Checks,
+) {
     const HERE: Category = Category::Files;
     match file {
         Ok(None) => checks.ok("config", HERE, "no settings file, which is fine"),
@@ -30,100 +31,40 @@ pub(super) fn settings(file: &Result<Option<File>, FileError>, checks: &mut Chec
                     "config",
                     HERE,
                     format!("others can read {shown} ({mode:04o}), which holds api_key"),
-                    format!("chmod 600 {shown}"),
+                    format!("chmod 600 {}", checks.typed(file.path())),
                 ),
             }
         }
-        Err(FileError::Unreadable { path, source }) => checks.fail(
-            "config",
-            HERE,
-            format!("{} cannot be read: {source}", checks.shown(path)),
-            "godex config check",
-        ),
+        Err(FileError::Unreadable { path, source }) => {
+            let what = format!("{} cannot be read: {source}", checks.shown(path));
+            let remedy = if source.kind() == io::ErrorKind::NotFound {
+                Remedy::from(ways.unnamed())
+            } else {
+                format!("chmod 600 {}", checks.typed(path)).into()
+            };
+            checks.fail("config", HERE, what, remedy.or("or name a file that is there"));
+        }
         Err(FileError::Wrong { path, problems }) => {
             let first = problems.first().map(|it| it.headline(path)).unwrap_or_default();
-            let shown = checks.shown(path);
-            checks.fail("config", HERE, first, format!("godex config check {shown}"));
+            let typed = checks.typed(path);
+            let taken_out = |it: &Problem| {
+                let key = it.key.as_ref().map(|key| format!("godex config unset {}", quoted(key)));
+                key.map(|command| ways.with(&command, &[]))
+            };
+            let commands: Option<Vec<_>> = problems.iter().map(taken_out).collect();
+            // What cannot be taken out in pieces is set aside.
+            let mut commands =
+                commands.unwrap_or_else(|| vec![format!("mv {typed} {typed}.broken")]);
+            commands.dedup();
+            let remedy = Remedy::commands(commands);
+            let remedy = remedy.or(format!("or mend it: godex config check {typed}"));
+            checks.fail("config", HERE, first, remedy);
         }
     }
-}
-
-/// Who is signed in, until when, and who can read it.
-pub(super) fn login(path: &Path, allow_refresh: bool, checks: &mut Checks) {
-    const HERE: Category = Category::Account;
-    let shown = checks.shown(path);
-    let found = match auth::describe(path) {
-        Ok(found) => found,
-        Err(auth::Error::Missing { .. }) => {
-            checks.fail(
-                "login",
-                HERE,
-                format!("nobody is signed in: {shown} is not there"),
-                "godex login",
-            );
-            return;
-        }
-        Err(error) => {
-            checks.fail("login", HERE, error.to_string(), "godex login");
-            return;
-        }
-    };
-    if found.api_key {
-        checks.fail(
-            "login",
-            HERE,
-            format!("{shown} holds an API key, which the backend refuses"),
-            "godex login",
-        );
-        return;
-    }
-    let plan = found.plan.as_deref().unwrap_or("plan unknown");
-    let tail = found.account_tail.as_deref().unwrap_or("?");
-    checks.ok("login", HERE, format!("ChatGPT {plan} (account …{tail}), {shown}"));
-    let end = found.expires_at.and_then(|it| i64::try_from(it).ok());
-    match end.map(|end| end - clock::timestamp().as_second()) {
-        None => checks.ok("token", HERE, "has no date"),
-        Some(left) if left <= 0 => {
-            let ago = rough(left.unsigned_abs());
-            match (allow_refresh, found.renewable) {
-                (true, true) => checks.ok(
-                    "token",
-                    HERE,
-                    format!("ended {ago} ago; it is renewed with the next request"),
-                ),
-                (false, true) => checks.fail(
-                    "token",
-                    HERE,
-                    format!("ended {ago} ago and renewing it is off"),
-                    "godex proxy --allow-refresh\ngodex login",
-                ),
-                (_, false) => checks.fail(
-                    "token",
-                    HERE,
-                    format!("ended {ago} ago and cannot be renewed"),
-                    "godex login",
-                ),
-            }
-        }
-        Some(left) => {
-            let span = rough(left.unsigned_abs());
-            if left < SOON && !(allow_refresh && found.renewable) {
-                checks.warn(
-                    "token",
-                    HERE,
-                    format!("ends in {span} and is not renewed"),
-                    "godex proxy --allow-refresh",
-                );
-            } else {
-                checks.ok("token", HERE, format!("ends in {span}"));
-            }
-        }
-    }
-    private("login-mode", HERE, path, checks);
 }
 
 /// Whether only its owner can read a file.
-fn private(id: &'static str, category: Category, path: &Path, checks: &mut Checks) {
+pub(super) fn private(id: &'static str, category: Category, path: &Path, checks: &mut Checks) {
     let Ok(metadata) = fs::metadata(path) else { return };
     let mode = metadata.permissions().mode() & 0o777;
     let shown = checks.shown(path);
@@ -135,20 +76,31 @@ fn private(id: &'static str, category: Category, path: &Path, checks: &mut Check
             id,
             category,
             format!("others can read {shown} ({mode:04o})"),
-            format!("chmod 600 {shown}"),
+            format!("chmod 600 {}", checks.typed(path)),
         );
     }
 }
 
 /// Whether anybody may call.
-pub(super) fn keys(config: &Config, checks: &mut Checks) {
+pub(super) fn keys(config: &Config, ways: &Ways<'_>, checks: &mut Checks) {
     const HERE: Category = Category::Files;
     let shown = checks.shown(&config.keys_path);
+    let add = ways.with("godex proxy keys add --label my-laptop", &["keys_path"]);
     let records = match Records::read(&config.keys_path) {
         Ok(records) => records,
         Err(error) => {
-            let remedy = error.help().first().cloned();
-            let remedy = remedy.unwrap_or_else(|| format!("mv {shown} {shown}.damaged"));
+            let typed = checks.typed(&config.keys_path);
+            let remedy = match &error {
+                keys::Error::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                    Remedy::default()
+                }
+                keys::Error::File { .. } => format!("chmod 600 {typed}").into(),
+                keys::Error::Damaged { .. } => {
+                    Remedy::commands([format!("mv {typed} {typed}.damaged"), add])
+                }
+                keys::Error::TooNew { .. } => Remedy::default(),
+            };
+            let remedy = error.help().into_iter().take(1).fold(remedy, Remedy::or);
             checks.fail("keys", HERE, error.to_string(), remedy);
             return;
         }
@@ -159,18 +111,16 @@ pub(super) fn keys(config: &Config, checks: &mut Checks) {
     let counted = format!("{active} active, {others} revoked or expired, {shown}");
     match &config.admission {
         Admission::Anyone => {
-            checks.warn("keys", HERE, "any key is accepted", "godex proxy --allow-any-key=false");
+            let closed = ways.set("allow_any_key", "false");
+            let first_key = Some(add).filter(|_| active == 0);
+            let remedy = Remedy::commands([closed].into_iter().chain(first_key));
+            checks.warn("keys", HERE, "any key is accepted", remedy);
         }
         Admission::Keys { shared: Some(_) } => {
             checks.ok("keys", HERE, format!("the shared key; {counted}"));
         }
         Admission::Keys { shared: None } if active == 0 => {
-            checks.fail(
-                "keys",
-                HERE,
-                format!("nobody could call: {counted}"),
-                "godex proxy keys add --label my-laptop",
-            );
+            checks.fail("keys", HERE, format!("nobody could call: {counted}"), add);
         }
         Admission::Keys { shared: None } => checks.ok("keys", HERE, counted),
     }
@@ -178,35 +128,33 @@ pub(super) fn keys(config: &Config, checks: &mut Checks) {
 }
 
 /// Whether usage can be written down.
-pub(super) fn usage(path: &Path, checks: &mut Checks) {
+pub(super) fn usage(path: &Path, ways: &Ways<'_>, checks: &mut Checks) {
     const HERE: Category = Category::Files;
     let shown = checks.shown(path);
-    let remedy = format!("chown $(id -un) {shown}\ngodex proxy --stats-path ANOTHER");
+    let typed = checks.typed(path);
+    let elsewhere = ways.set("stats_path", "~/godex-usage.jsonl");
+    let aside = || Remedy::from(format!("mv {typed} {typed}.aside")).or(format!("or {elsewhere}"));
     // Opened for appending and closed again: nothing is written.
     match OpenOptions::new().append(true).open(path).and_then(|it| it.metadata()) {
         Ok(metadata) if metadata.is_file() => {
             let mib = metadata.len() >> 20;
             checks.ok("usage", HERE, format!("{mib} MiB, {shown}"));
         }
-        Ok(_) => checks.fail("usage", HERE, format!("{shown} is no file"), remedy),
+        Ok(_) => checks.fail("usage", HERE, format!("{shown} is no file"), aside()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.ancestors().skip(1).find(|it| it.exists());
             let closed = folder
                 .and_then(|it| fs::metadata(it).ok())
                 .is_none_or(|it| !it.is_dir() || it.permissions().readonly());
             if closed {
-                checks.fail(
-                    "usage",
-                    HERE,
-                    format!("{shown} cannot be made: its folder is closed"),
-                    remedy,
-                );
+                let what = format!("{shown} cannot be made: its folder is closed");
+                checks.fail("usage", HERE, what, elsewhere);
             } else {
                 checks.ok("usage", HERE, format!("not begun yet, {shown}"));
             }
         }
         Err(error) => {
-            checks.fail("usage", HERE, format!("{shown} cannot be written: {error}"), remedy);
+            checks.fail("usage", HERE, format!("{shown} cannot be written: {error}"), aside());
         }
     }
 }

@@ -10,8 +10,10 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use jiff::fmt::rfc2822::DateTimeParser;
 
+use super::account::Login;
 use super::check::{Category, Checks};
-use crate::auth::{Login, Settings};
+use super::remedy::{Remedy, Ways};
+use crate::auth::{self, Settings};
 use crate::cli::proxy;
 use crate::clock;
 use crate::config::{Config, Surroundings};
@@ -32,34 +34,25 @@ pub(super) fn check(
     config: &Config,
     surroundings: &Surroundings,
     offline: bool,
+    login: Login,
+    ways: &Ways<'_>,
     checks: &mut Checks,
 ) {
     let proxies = surroundings.proxies();
-    let shown: Vec<_> = proxies.iter().map(|(name, host)| format!("{name} {host}")).collect();
-    match proxies.iter().find(|(_, host)| host == "?") {
-        Some((name, _)) => {
-            checks.fail(
-                "proxy-env",
-                HERE,
-                format!("{name} is no address"),
-                format!("unset {name}"),
-            );
-        }
-        None if proxies.is_empty() => {
-            checks.ok("proxy-env", HERE, "no proxy between here and the backend");
-        }
-        None => checks.ok("proxy-env", HERE, shown.join(", ")),
-    }
+    environment(proxies, checks);
     if offline {
         for id in ["dns", "upstream", "clock", "models", "buffering"] {
             checks.skip(id, HERE, "left alone (--offline)");
         }
         return;
     }
-    let direct = proxies.is_empty();
-    names(config, direct, checks);
+    let http = connect::client(config.connect_timeout);
+    let direct = !http.has_proxy(config.base_url.uri());
+    names(config, direct, ways, checks);
     let Ok(runtime) = proxy::runtime(1) else { return };
-    runtime.block_on(backend(config, checks));
+    let unset = proxies.iter().fold("unset".to_owned(), |line, (name, _)| line + " " + name);
+    let asking = Asking { config, http: &http, login, ways, unset };
+    runtime.block_on(backend(&asking, checks));
     runtime.shutdown_background();
     if direct {
         checks.ok("buffering", HERE, "nothing in between that could hold streams back");
@@ -68,13 +61,37 @@ pub(super) fn check(
             "buffering",
             HERE,
             "a proxy is in between: if answers come in one piece, it holds streams back",
-            format!("NO_PROXY={} godex proxy", config.base_url.uri().host().unwrap_or_default()),
+            format!("export NO_PROXY={}", config.base_url.uri().host().unwrap_or_default()),
         );
     }
 }
 
+/// The variables that name a proxy.
+fn environment(proxies: &[(&'static str, String)], checks: &mut Checks) {
+    let wrong: Vec<_> = proxies.iter().filter(|it| it.1 == "?").map(|it| it.0).collect();
+    if proxies.is_empty() {
+        checks.ok("proxy-env", HERE, "no proxy between here and the backend");
+    } else if wrong.is_empty() {
+        let shown: Vec<_> = proxies.iter().map(|(name, host)| format!("{name} {host}")).collect();
+        checks.ok("proxy-env", HERE, shown.join(", "));
+    } else {
+        let what = format!("{} is no address", wrong.join(", "));
+        checks.fail("proxy-env", HERE, what, format!("unset {}", wrong.join(" ")));
+    }
+}
+
+/// What the backend is asked with.
+struct Asking<'a> {
+    config: &'a Config,
+    http: &'a HttpClient,
+    login: Login,
+    ways: &'a Ways<'a>,
+    /// What forgets all proxies.
+    unset: String,
+}
+
 /// Whether the backend's name is known.
-fn names(config: &Config, direct: bool, checks: &mut Checks) {
+fn names(config: &Config, direct: bool, ways: &Ways<'_>, checks: &mut Checks) {
     let uri = config.base_url.uri();
     let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
     let port = uri.port_u16().unwrap_or(443);
@@ -88,16 +105,23 @@ fn names(config: &Config, direct: bool, checks: &mut Checks) {
             "dns",
             HERE,
             format!("{host} has no address here"),
-            "look at the network connection and /etc/resolv.conf; behind a company's proxy: export HTTPS_PROXY=http://HOST:PORT",
+            network(ways).or("names come from the servers in /etc/resolv.conf"),
         ),
     }
 }
 
+/// What to do when nobody is reached: back to the usual backend, if another one was named.
+fn network(ways: &Ways<'_>) -> Remedy {
+    Remedy::commands(ways.reset("base_url"))
+        .or("look at the network connection")
+        .or("behind a company's proxy: export HTTPS_PROXY=http://HOST:PORT")
+}
+
 /// One question to the backend answers the rest.
-async fn backend(config: &Config, checks: &mut Checks) {
-    let http = connect::client(config.connect_timeout);
+async fn backend(asking: &Asking<'_>, checks: &mut Checks) {
+    let Asking { config, ways, .. } = *asking;
     let before = clock::monotonic();
-    let asked = tokio::time::timeout(PATIENCE, ask(config, &http)).await;
+    let asked = tokio::time::timeout(PATIENCE, ask(asking)).await;
     let took = clock::monotonic().duration_since(before).as_millis();
     let host = config.base_url.uri().host().unwrap_or_default();
     let (head, status, body, with_login) = match asked {
@@ -109,12 +133,7 @@ async fn backend(config: &Config, checks: &mut Checks) {
         }
         Err(_) => {
             let what = format!("{host} has not answered within {} s", PATIENCE.as_secs());
-            checks.fail(
-                "upstream",
-                HERE,
-                what,
-                "try again, or name another backend with --base-url",
-            );
+            checks.fail("upstream", HERE, what, network(ways).or("or try again later"));
             skip_rest(checks);
             return;
         }
@@ -126,7 +145,7 @@ async fn backend(config: &Config, checks: &mut Checks) {
                 "upstream",
                 HERE,
                 format!("{host} refuses the login (401)"),
-                "godex login\ngodex proxy --allow-refresh",
+                ways.with("godex login", &["auth_path"]),
             );
         }
         StatusCode::UNAUTHORIZED => {
@@ -140,14 +159,19 @@ async fn backend(config: &Config, checks: &mut Checks) {
             "upstream",
             HERE,
             format!("{host} blocks this network or this name (403)"),
-            "try another network, or another name with --user-agent",
+            Remedy::advice("try another network, or another name with --user-agent"),
         ),
         other => {
-            checks.warn("upstream", HERE, format!("{host} answers {other}"), "try again later");
+            checks.warn(
+                "upstream",
+                HERE,
+                format!("{host} answers {other}"),
+                Remedy::advice("try again later"),
+            );
         }
     }
     skew(&head, checks);
-    models(config, status, &body, checks);
+    models(config, status, &body, ways, checks);
 }
 
 fn skip_rest(checks: &mut Checks) {
@@ -158,7 +182,8 @@ fn skip_rest(checks: &mut Checks) {
 type Answer = (HeaderMap, StatusCode, Bytes, bool);
 
 /// Asks for the account's models, with the login if there is one.
-async fn ask(config: &Config, http: &HttpClient) -> Result<Answer, (String, &'static str)> {
+async fn ask(asking: &Asking<'_>) -> Result<Answer, (String, Remedy)> {
+    let Asking { config, http, .. } = *asking;
     let settings = Settings {
         auth_path: config.auth_path.clone(),
         // To look is not to renew.
@@ -167,7 +192,8 @@ async fn ask(config: &Config, http: &HttpClient) -> Result<Answer, (String, &'st
         user_agent: config.user_agent.clone(),
         originator: config.originator.clone(),
     };
-    let login = Login::open(settings, http.clone(), Tasks::default()).ok();
+    let login = auth::Login::open(settings, http.clone(), Tasks::default()).ok();
+    let login = login.filter(|_| asking.login == Login::Good);
     let credentials = match &login {
         Some(login) => login.current().await.ok(),
         None => None,
@@ -183,29 +209,36 @@ async fn ask(config: &Config, http: &HttpClient) -> Result<Answer, (String, &'st
             request = request.header("chatgpt-account-id", account);
         }
     }
-    let unusable = |_| ("its address cannot be used".to_owned(), "godex proxy --base-url URL");
+    let unusable = |_| ("its address cannot be used".to_owned(), network(asking.ways));
     let request = request.body(Full::new(Bytes::new())).map_err(unusable)?;
-    let answer =
-        http.request(request).await.map_err(|error| unreachable(ConnectError::of(&error)))?;
+    let answer = http
+        .request(request)
+        .await
+        .map_err(|error| unreachable(ConnectError::of(&error), asking))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, MAX_ANSWER).collect().await;
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     Ok((head.headers, head.status, body, credentials.is_some()))
 }
 
-fn unreachable(error: Option<&ConnectError>) -> (String, &'static str) {
+fn unreachable(error: Option<&ConnectError>, asking: &Asking<'_>) -> (String, Remedy) {
     let Some(error) = error else {
-        return ("it broke off".to_owned(), "try again");
+        return ("it broke off".to_owned(), network(asking.ways).or("or try again"));
     };
     let cause = std::error::Error::source(error).map(|it| format!(": {it}")).unwrap_or_default();
     let remedy = match error {
-        ConnectError::TimedOut(_) | ConnectError::Unreachable(_) => {
-            "look at the network connection; behind a company's proxy: export HTTPS_PROXY=http://HOST:PORT"
+        ConnectError::TimedOut(_) | ConnectError::Unreachable(_) | ConnectError::Proxy(_)
+            if asking.http.has_proxy(asking.config.base_url.uri()) =>
+        {
+            Remedy::from(asking.unset.clone())
+                .or("or, where there is no way without a proxy, export its right address")
         }
-        ConnectError::Proxy(_) => "look at HTTPS_PROXY, ALL_PROXY and NO_PROXY",
-        ConnectError::Tls(_) => {
-            "if a company's proxy opens TLS: export SSL_CERT_FILE=/path/to/its/certificates.pem"
+        ConnectError::TimedOut(_) | ConnectError::Unreachable(_) | ConnectError::Proxy(_) => {
+            network(asking.ways)
         }
+        ConnectError::Tls(_) => Remedy::commands(asking.ways.reset("base_url")).or(
+            "if a company's proxy opens TLS: export SSL_CERT_FILE=/path/to/its/certificates.pem",
+        ),
     };
     (format!("{error}{cause}"), remedy)
 }
@@ -232,7 +265,7 @@ fn skew(head: &HeaderMap, checks: &mut Checks) {
     }
 }
 
-fn models(config: &Config, status: StatusCode, body: &Bytes, checks: &mut Checks) {
+fn models(config: &Config, status: StatusCode, body: &Bytes, ways: &Ways<'_>, checks: &mut Checks) {
     let list = Some(body).filter(|_| status.is_success()).and_then(|it| Catalogue::parse(it));
     let Some(list) = list else {
         checks.skip("models", HERE, "the backend has not listed them");
@@ -253,7 +286,7 @@ fn models(config: &Config, status: StatusCode, body: &Bytes, checks: &mut Checks
             "models",
             HERE,
             format!("{model} is not listed; {first} stands in for it"),
-            format!("godex proxy --model {first}"),
+            ways.set("model", first),
         );
     }
 }

@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::check::{Category, Checks};
+use super::remedy::{Remedy, Ways};
 use crate::cli::listener::free_after;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who answers there, if anybody does.
-pub(super) fn check(listen: SocketAddr, checks: &mut Checks) {
+pub(super) fn check(listen: SocketAddr, ways: &Ways<'_>, checks: &mut Checks) {
     const HERE: Category = Category::Server;
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -33,7 +34,7 @@ pub(super) fn check(listen: SocketAddr, checks: &mut Checks) {
                 "port",
                 HERE,
                 format!("a proxy runs on {listen} and is not ready: {reason}"),
-                "godex login\nthen start it again: godex proxy",
+                Remedy::from(ways.with("godex login", &["auth_path"])).or("then start it again"),
             );
         }
         Some(_) | None => {
@@ -42,7 +43,7 @@ pub(super) fn check(listen: SocketAddr, checks: &mut Checks) {
                 "port",
                 HERE,
                 format!("another program listens on {listen}"),
-                format!("godex proxy --listen {other}"),
+                ways.set("listen", &other.to_string()),
             );
         }
     }

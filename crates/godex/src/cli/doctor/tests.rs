@@ -5,12 +5,12 @@ use std::time::Duration;
 use super::*;
 
 fn sample() -> Vec<Check> {
-    let check = |id, category, status, summary: &str, remedy: Option<&str>| Check {
+    let check = |id, category, status, summary: &str, remedy: Option<Remedy>| Check {
         id,
         category,
         status,
         summary: summary.to_owned(),
-        remedy: remedy.map(str::to_owned),
+        remedy,
         duration: Duration::from_millis(3),
     };
     vec![
@@ -20,14 +20,14 @@ fn sample() -> Vec<Check> {
             Category::Account,
             Status::Warn,
             "others can read it",
-            Some("chmod 600 it"),
+            Some("chmod 600 it".into()),
         ),
         check(
             "token",
             Category::Account,
             Status::Fail,
             "ended 3 h ago",
-            Some("godex login\nor not"),
+            Some(Remedy::from("godex login").or("or not")),
         ),
         check("dns", Category::Network, Status::Skip, "left alone", None),
     ]
@@ -46,6 +46,9 @@ fn the_document_has_a_version_and_the_worst_status() {
     assert_eq!(found["schema_version"], 1);
     assert_eq!(found["overall_status"], "fail");
     assert_eq!(found["checks"][1]["remedy"], "chmod 600 it");
+    assert_eq!(found["checks"][2]["remedy"], "godex login\nor not");
+    assert_eq!(found["checks"][2]["commands"], json!(["godex login"]));
+    assert_eq!(found["checks"][0]["commands"], json!([]));
     assert_eq!(found["checks"][3]["duration_ms"], 3);
     let fine: serde_json::Value = serde_json::from_str(&document(&sample()[..1])).unwrap();
     assert_eq!(fine["overall_status"], "ok");

@@ -20,6 +20,8 @@ pub(crate) struct Problem {
     pub(crate) line: usize,
     /// The character in the line, from 1 on.
     pub(crate) column: usize,
+    /// The key that it is about, if it is about one.
+    pub(crate) key: Option<String>,
     /// What is wrong.
     pub(crate) what: String,
     /// What to do about it.
@@ -52,7 +54,7 @@ impl<'a> Text<'a> {
         let whole = self.0.lines().nth(line - 1).unwrap_or_default();
         let shown = self.masked(whole);
         let room = shown.chars().count().saturating_sub(column - 1);
-        Problem { line, column, what, help, length: meant.min(room).max(1), shown }
+        Problem { line, column, key: None, what, help, length: meant.min(room).max(1), shown }
     }
 
     fn before(&self, at: usize) -> &str {
