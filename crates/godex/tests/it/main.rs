@@ -31,6 +31,7 @@ mod names;
 mod open_responses;
 mod openapi;
 mod pace;
+mod packaging;
 mod pages;
 mod paths;
 mod program;

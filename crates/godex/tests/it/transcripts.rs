@@ -16,9 +16,10 @@ use crate::terminal::{Terminal, Until};
 
 /// Why blocks are not run, and how many there are for each reason.
 const NOT_RUN: &[(&str, usize)] = &[
-    ("builds for minutes", 2),
+    ("builds for minutes", 3),
     ("installs packages", 3),
     ("listens to the network", 1),
+    ("needs a Docker engine", 1),
     ("needs a browser and an account", 2),
     ("needs systemd", 1),
     ("needs the client, which clients/run has", 10),
