@@ -61,7 +61,7 @@ impl Patches {
         self.restored(self.patched(response, output, usize::MAX))
     }
 
-    /// The same without values longer than `most` bytes.
+    /// The same without values longer than `most` bytes; what must be there has its default.
     pub fn apply_to_short(&self, response: &Object<'_>, most: usize) -> String {
         self.restored(self.patched(response, None, most))
     }
@@ -78,9 +78,9 @@ impl Patches {
             }
         }
         for (name, default) in ALWAYS_PRESENT {
-            let value = self.echoed(name).unwrap_or(default);
-            if response.get(name).is_none() && value.len() <= most {
-                writer.raw(name, value);
+            if response.get(name).is_none_or(|value| value.get().len() > most) {
+                let own = self.echoed(name).filter(|value| value.len() <= most);
+                writer.raw(name, own.unwrap_or(default));
             }
         }
         for (name, value) in [("object", "\"response\""), ("output", output.unwrap_or("[]"))] {

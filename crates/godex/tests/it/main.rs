@@ -6,6 +6,7 @@
     reason = "a test that cannot go on says so"
 )]
 
+mod agree;
 mod backend;
 mod book;
 mod browser;
