@@ -132,8 +132,13 @@ impl Said {
         said
     }
 
+    /// Whether nothing more is told: a stop sequence was reached before there was a call.
+    fn is_over(&self) -> bool {
+        self.calls.is_empty() && self.stop.as_ref().is_some_and(Stop::is_reached)
+    }
+
     fn item(&mut self, item: &str) {
-        if self.calls.is_empty() && self.stop.as_ref().is_some_and(Stop::is_reached) {
+        if self.is_over() {
             return;
         }
         let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
@@ -174,6 +179,9 @@ impl Said {
     }
 
     fn part(&mut self, part: Raw<'_>) {
+        if self.is_over() {
+            return;
+        }
         let Some(part) = Object::of(part) else { return };
         let text = part.get("text").and_then(Raw::escaped).unwrap_or_default();
         match &mut self.stop {

@@ -1,6 +1,9 @@
 //! Facts about stop sequences.
 
 use super::*;
+use crate::translate::chat_from_responses::Look;
+use crate::translate::completion_from_responses::stopped;
+use crate::usage::Usage;
 
 fn cut(sequences: &[&str], pieces: &[&str]) -> (String, bool) {
     let sequences: Vec<String> = sequences.iter().map(|it| (*it).to_owned()).collect();
@@ -78,4 +81,12 @@ fn req2_a_sequence_is_found_beside_characters_whose_halves_come_apart() {
     check("b", &[r"a \ude00", r"\ud83d\ud83d", r"\ude00b"], "a \\ude00\\ud83d\u{1f600}", true);
     check("ab", &["a", r"\ud83d", "b"], r"a\ud83db", false);
     check("ab", &[r"\\ud83d", r"\ude00 a", r"\ud83d"], r"\\ud83d\ude00 a\ud83d", false);
+}
+
+#[test]
+fn a_completion_says_nothing_behind_its_stop_sequence() {
+    let item = r#"{"type":"message","content":[{"type":"output_text","text":"one END two"},{"type":"output_text","text":"three"},{"type":"refusal","refusal":"no"}]}"#;
+    let look = Look { stop: vec!["END".to_owned()], ..Look::default() };
+    let told = stopped(None, &Usage::default(), &[item.to_owned()], &look);
+    assert!(told.contains(r#""content":"one ","refusal":null"#), "{told}");
 }
