@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::backend::hello;
 use crate::client::{Call, Reply, shape};
 use crate::stage::{KEY, Stage, asked, play, question, with};
 
@@ -118,13 +119,44 @@ fn a_body_that_is_no_json_object_is_a_bad_request() {
 }
 
 #[test]
-fn nesting_that_everybody_can_read_passes() {
-    play(async {
-        let stage = Stage::on_mock(&[]).await;
-        let (open, close) = ("[".repeat(90), "]".repeat(90));
-        let body = format!("{{\"input\":\"a\",\"client_metadata\":{{\"x\":\"{open}{close}\"}}}}");
-        let reply = stage.proxy.send(Call::new(Method::POST, PATHS[0], body)).await;
-        assert_eq!(reply.status, 200, "{}", reply.body);
+fn a_body_may_be_nested_128_levels_deep_and_no_deeper() {
+    // The body, its list of tools, the tool and its parameters are levels, too.
+    let tool = |levels: usize, own: usize| {
+        let (open, close) = ("[".repeat(levels - own), "]".repeat(levels - own));
+        format!("{{\"properties\":{{\"x\":{{\"enum\":{open}{close}}}}}}}")
+    };
+    let responses = |levels: usize| {
+        let parameters = tool(levels, 6);
+        format!(
+            r#"{{"input":"hi","tools":[{{"type":"function","name":"f","parameters":{parameters}}}]}}"#
+        )
+    };
+    let chat = |levels: usize| {
+        let parameters = tool(levels, 7);
+        format!(
+            r#"{{"messages":[{{"role":"user","content":"hi"}}],"tools":[{{"type":"function","function":{{"name":"f","parameters":{parameters}}}}}]}}"#
+        )
+    };
+    play(async move {
+        let mut stage = Stage::on_backend(&[]).await;
+        for (path, body) in [
+            (PATHS[0], &responses as &dyn Fn(usize) -> String),
+            (PATHS[1], &chat as &dyn Fn(usize) -> String),
+        ] {
+            let deeper = stage.proxy.send(Call::new(Method::POST, path, body(129))).await;
+            assert_eq!(deeper.error().0, 400, "{path}: {}", deeper.body);
+            assert!(deeper.message().contains("128 levels"), "{path}: {}", deeper.body);
+            let sending = stage.proxy.send(Call::new(Method::POST, path, body(128)));
+            let playing = async {
+                let turn = stage.backend.turn().await;
+                let sent = turn.text.clone();
+                turn.answer(hello()).await;
+                sent
+            };
+            let (reply, sent) = tokio::join!(sending, playing);
+            assert_eq!(reply.status, 200, "{path}: {}", reply.body);
+            assert!(sent.contains(&"[".repeat(122 - usize::from(path == PATHS[1]))), "{path}");
+        }
     });
 }
 

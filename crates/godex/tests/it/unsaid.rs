@@ -19,6 +19,10 @@ use godex_core::responses::response::Patches;
 use godex_core::sse::{Decoder, Frame};
 use godex_core::tap::Tap;
 use godex_core::translate::chat_from_responses::{ChatStream, Look};
+use serde_json::json;
+
+use crate::client::Call;
+use crate::stage::{Stage, asked, play, question, with};
 
 /// Stands wherever a client or a model may write something.
 const SECRET: &str = "hunter2";
@@ -142,4 +146,42 @@ fn an_answer_shows_nothing_of_what_it_says() {
         None,
         br#"{"error":{"type":"usage_limit_reached","message":"hunter2"}}"#,
     ));
+}
+
+#[test]
+fn control_characters_of_a_request_reach_neither_headers_nor_logs() {
+    const EVIL: &str = "a\r\nx-evil: 1\u{0}\u{7}\u{1b}[31mred\u{9b}31m\u{2028}b";
+    for form in ["auto", "human"] {
+        let arguments = ["--log-requests", "--log-level=debug", "--log-format", form];
+        play(async move {
+            let stage = Stage::on_mock(&arguments).await;
+            for call in [
+                Call::responses(&with(question("hi"), json!({"user": EVIL}))),
+                Call::responses(&with(question("hi"), json!({"user": EVIL, "stream": true}))),
+                Call::chat(&with(asked("hi"), json!({"user": EVIL, "prompt_cache_key": EVIL}))),
+                Call::responses(&with(question("hi"), json!({"model": EVIL}))),
+                Call::chat(&with(asked("hi"), json!({"model": EVIL}))),
+                Call::responses(&with(question("hi"), json!({"previous_response_id": EVIL}))),
+            ] {
+                let reply = stage.proxy.send(call).await;
+                assert!(reply.headers.get("x-evil").is_none());
+                for (name, value) in &reply.headers {
+                    let value = value.to_str().unwrap();
+                    assert!(!value.contains("x-evil"), "{name}: {value}");
+                }
+            }
+            assert_eq!(stage.sent().len(), 3);
+            for sent in stage.sent() {
+                let shown = format!("{:?}", sent.headers);
+                assert!(!shown.contains("evil") && !shown.contains("31m"), "{shown}");
+            }
+            stage.proxy.signal("TERM");
+            let said = stage.proxy.said_to_the_end().await;
+            assert!(said.iter().filter(|line| line.contains("404")).count() >= 2, "{said:?}");
+            let odd = |c: char| c.is_control() || c == '\u{2028}';
+            for line in &said {
+                assert!(!line.contains(odd) && !line.starts_with("x-evil"), "{form}: {line:?}");
+            }
+        });
+    }
 }

@@ -87,6 +87,6 @@ fn req2_a_sequence_is_found_beside_characters_whose_halves_come_apart() {
 fn a_completion_says_nothing_behind_its_stop_sequence() {
     let item = r#"{"type":"message","content":[{"type":"output_text","text":"one END two"},{"type":"output_text","text":"three"},{"type":"refusal","refusal":"no"}]}"#;
     let look = Look { stop: vec!["END".to_owned()], ..Look::default() };
-    let told = stopped(None, &Usage::default(), &[item.to_owned()], &look);
+    let told = stopped(None, &Usage::default(), &[item.into()], &look);
     assert!(told.contains(r#""content":"one ","refusal":null"#), "{told}");
 }

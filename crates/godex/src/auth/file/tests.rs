@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn read_text(text: &str) -> Result<Identity, Error> {
@@ -157,4 +159,60 @@ fn a_write_leaves_another_stamp() {
     assert_eq!(stamp(&path), Some(before.stamp));
     write(&path, &before.raw).unwrap();
     assert_ne!(stamp(&path), Some(before.stamp));
+}
+
+/// A document with anything in it: names that the proxy knows among others, in any order.
+fn document() -> impl Strategy<Value = Map<String, Value>> {
+    let name = prop_oneof![
+        Just("tokens".to_owned()),
+        Just("last_refresh".to_owned()),
+        Just("id_token".to_owned()),
+        Just("access_token".to_owned()),
+        Just("refresh_token".to_owned()),
+        "[a-z]{1,3}",
+    ];
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    let fields = |value| prop::collection::vec((name.clone(), value), 0..6);
+    let object = fields(leaf.clone().boxed()).prop_map(Map::from_iter);
+    let value = prop_oneof![leaf, object.prop_map(Value::Object)];
+    fields(value.boxed()).prop_map(Map::from_iter)
+}
+
+/// The names in their order, without those of `written`, and what they stand for.
+fn others<'m>(map: &'m Map<String, Value>, written: &[&str]) -> Vec<(&'m str, &'m Value)> {
+    let members = map.iter().map(|(name, value)| (name.as_str(), value));
+    members.filter(|(name, _)| !written.contains(name)).collect()
+}
+
+proptest! {
+    #[test]
+    fn whatever_else_is_in_the_file_keeps_its_place_and_its_value(
+        before in document(), id in proptest::option::of("[a-z]{3}"), refresh in proptest::option::of("[a-z]{3}"),
+    ) {
+        let last_refresh = Some("2026-11-22T09:46:00Z".parse().unwrap());
+        let tokens = Tokens { access: "new".into(), id, refresh, account_id: None, last_refresh };
+        let mut after = before.clone();
+        merge(&mut after, &tokens);
+
+        prop_assert_eq!(others(&after, &["tokens", "last_refresh"]), others(&before, &["tokens", "last_refresh"]));
+        let names: Vec<&String> = after.keys().filter(|it| before.contains_key(*it)).collect();
+        prop_assert_eq!(names, before.keys().collect::<Vec<_>>());
+        let mut written = vec!["access_token"];
+        written.extend(tokens.id.as_ref().map(|_| "id_token"));
+        written.extend(tokens.refresh.as_ref().map(|_| "refresh_token"));
+        let inner = after["tokens"].as_object().unwrap();
+        if let Some(inner_before) = before.get("tokens").and_then(Value::as_object) {
+            prop_assert_eq!(others(inner, &written), others(inner_before, &written));
+        }
+        prop_assert_eq!(&inner["access_token"], "new");
+
+        let mut again = after.clone();
+        merge(&mut again, &tokens);
+        prop_assert_eq!(again, after);
+    }
 }
