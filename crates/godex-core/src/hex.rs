@@ -10,7 +10,9 @@ pub fn push(text: &mut String, byte: u8) {
 /// The digits of all bytes.
 pub fn of(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(2 * bytes.len());
-    bytes.iter().for_each(|byte| push(&mut text, *byte));
+    for byte in bytes {
+        push(&mut text, *byte);
+    }
     text
 }
 
