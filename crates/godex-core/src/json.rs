@@ -361,6 +361,21 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     Cow::Owned(String::from_utf8(out).unwrap_or_default())
 }
 
+/// Values as a JSON list.
+pub fn list(values: &[impl AsRef<str>]) -> String {
+    let room = values.iter().map(|value| value.as_ref().len() + 1).sum::<usize>();
+    let mut out = String::with_capacity(room + 2);
+    out.push('[');
+    for value in values {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(value.as_ref());
+    }
+    out.push(']');
+    out
+}
+
 /// `text` as a JSON string.
 pub fn quote(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len() + 2);

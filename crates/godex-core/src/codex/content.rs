@@ -42,7 +42,8 @@ pub fn parts<'a>(
         if text.is_empty() {
             return Ok(Cow::Borrowed("[]"));
         }
-        return Ok(Cow::Owned(format!("[{}]", text_part(voice, text))));
+        let list = [r#"[{"type":""#, voice.text_type(), r#"","text":""#, text, r#""}]"#];
+        return Ok(Cow::Owned(list.concat()));
     }
     if is_one_text(content, voice) {
         return Ok(Cow::Borrowed(content.get()));
@@ -64,7 +65,7 @@ pub fn parts<'a>(
     if !changed {
         return Ok(Cow::Borrowed(content.get()));
     }
-    Ok(Cow::Owned(format!("[{}]", parts.join(","))))
+    Ok(Cow::Owned(json::list(&parts)))
 }
 
 /// Whether a content is one text part in the form that needs no change: most are.
@@ -82,7 +83,7 @@ fn is_one_text(content: Raw<'_>, voice: Voice) -> bool {
 
 /// A text part around text that is escaped already.
 pub fn text_part(voice: Voice, escaped: &str) -> String {
-    format!(r#"{{"type":"{}","text":"{escaped}"}}"#, voice.text_type())
+    [r#"{"type":""#, voice.text_type(), r#"","text":""#, escaped, r#""}"#].concat()
 }
 
 /// The texts of a content, escaped as written; `None` when it has parts that are not text.

@@ -209,7 +209,7 @@ fn as_text<'a>(item: &Item<'_>, id: &str) -> Item<'a> {
             parts.push(super::content::text_part(super::content::Voice::Input, &lead));
         }
     }
-    let json = format!(r#"{{"type":"message","role":"user","content":[{}]}}"#, parts.join(","));
+    let json = format!(r#"{{"type":"message","role":"user","content":{}}}"#, json::list(&parts));
     Item { kind: Kind::Other, json: Cow::Owned(json) }
 }
 

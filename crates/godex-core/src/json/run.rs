@@ -4,7 +4,8 @@ use wide::u8x16;
 
 /// Whether a text stands in a JSON string as it is.
 pub(super) fn is_plain(text: &str) -> bool {
-    plain_end(text.as_bytes(), 0) == text.len()
+    // No early exit: in this form the compiler looks at many bytes together.
+    !text.bytes().fold(false, |any, byte| any | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
 }
 
 /// Where the string ends in whose inside `from` lies: the first quote that no backslash
@@ -16,12 +17,6 @@ pub(super) fn closing_quote(bytes: &[u8], from: usize) -> Option<usize> {
         before.iter().rev().take_while(|byte| **byte == b'\\').count() % 2 == 0
     })?;
     Some(from + quote)
-}
-
-/// Where the first quote, backslash or control character stands, from `at` on; the length of
-/// the text when there is none.
-pub(super) fn plain_end(bytes: &[u8], at: usize) -> usize {
-    Specials::default().next(bytes, at)
 }
 
 /// The special bytes of a text, found by blocks: quotes, backslashes and control characters.
@@ -92,6 +87,8 @@ fn specials(block: &[u8; BLOCK]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -101,10 +98,30 @@ mod tests {
                 let mut text = vec![b'a'; before];
                 text.push(special);
                 text.extend([b'b', b'"', b'c']);
-                assert_eq!(plain_end(&text, 0), before, "{special} at {before}");
+                assert_eq!(Specials::default().next(&text, 0), before, "{special} at {before}");
             }
         }
-        assert_eq!(plain_end("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
+        assert_eq!(Specials::default().next("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
+    }
+
+    proptest! {
+        #[test]
+        fn special_bytes_are_found_one_after_the_other(text in "[a-z\"\\\\\n]{0,8}|(x{0,70}[\"\\\\\n]?){0,6}") {
+            let bytes = text.as_bytes();
+            let expected: Vec<usize> = (0..bytes.len())
+                .filter(|at| matches!(bytes[*at], b'"' | b'\\' | b'\n'))
+                .collect();
+            let (mut specials, mut at, mut found) = (Specials::default(), 0, Vec::new());
+            loop {
+                at = specials.next(bytes, at);
+                if at >= bytes.len() {
+                    break;
+                }
+                found.push(at);
+                at += 1;
+            }
+            prop_assert_eq!(found, expected);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::collections::HashSet;
 
 use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
-use crate::json::{Object, Raw, Writer};
+use crate::json::{self, Object, Raw, Writer};
 
 /// Gathers the items of one stream.
 #[derive(Default)]
@@ -69,7 +69,7 @@ impl Output {
     /// `status`.
     pub fn json(&self, status: &str) -> Option<String> {
         let items = self.items(status);
-        (!items.is_empty()).then(|| format!("[{}]", items.join(",")))
+        (!items.is_empty()).then(|| json::list(&items))
     }
 
     /// The items in the order of the output, a call that came twice only once. Items whose end
@@ -220,7 +220,7 @@ impl Entry {
         if !self.refusal.is_empty() {
             parts.push(format!(r#"{{"type":"refusal","refusal":"{}"}}"#, self.refusal));
         }
-        format!("[{}]", parts.join(","))
+        json::list(&parts)
     }
 }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::codex::names::ToolNames;
-use crate::json::{Object, Raw, Writer};
+use crate::json::{self, Object, Raw, Writer};
 
 /// An event in the client's names; `None` when it names none of the renamed tools.
 pub fn event(text: &str, names: &ToolNames) -> Option<String> {
@@ -57,7 +57,7 @@ fn list(value: Raw<'_>, names: &ToolNames) -> Option<String> {
             None => value.get().into(),
         })
         .collect();
-    changed.then(|| format!("[{}]", items.join(",")))
+    changed.then(|| json::list(&items))
 }
 
 /// An object with some of its members replaced; `None` when none was.

@@ -219,7 +219,7 @@ impl Said {
             format!("\"{}\"", self.refusal)
         };
         writer.raw("refusal", &refusal);
-        writer.raw("annotations", &format!("[{}]", self.annotations.join(",")));
+        writer.raw("annotations", &json::list(&self.annotations));
         if look.reasoning == ReasoningMode::Content && !self.reasoning.is_empty() {
             writer.raw("reasoning_content", &format!("\"{}\"", self.reasoning));
         }
@@ -228,7 +228,7 @@ impl Said {
             (CallStyle::Function, Some(call)) => writer.raw("function_call", &call.function()),
             (CallStyle::Tools, Some(_)) => {
                 let calls: Vec<String> = self.calls.iter().map(Called::tool_call).collect();
-                writer.raw("tool_calls", &format!("[{}]", calls.join(",")));
+                writer.raw("tool_calls", &json::list(&calls));
             }
         }
         writer.finish_text()

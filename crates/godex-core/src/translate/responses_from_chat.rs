@@ -460,7 +460,8 @@ impl<'a> Reader<'a> {
 }
 
 fn said<'a>(role: &str, kind: Kind<'a>, parts: &str) -> Item<'a> {
-    Item { kind, json: format!(r#"{{"type":"message","role":"{role}","content":{parts}}}"#).into() }
+    let json = [r#"{"type":"message","role":""#, role, r#"","content":"#, parts, "}"];
+    Item { kind, json: json.concat().into() }
 }
 
 fn called<'a>(id: Cow<'a, str>, custom: bool, name: &str, argument: Option<Raw<'_>>) -> Item<'a> {
