@@ -25,6 +25,7 @@ pub(super) fn parse(
     colour: bool,
     file: Option<&File>,
 ) -> Result<Option<(Godex, ArgMatches)>, Failure> {
+    let arguments = &with_negative_values(arguments);
     let understood = |file: Option<&File>| {
         let command = command();
         let command = if let Some(file) = file { file.fill(command) } else { command };
@@ -75,6 +76,27 @@ pub(super) fn colour(arguments: &[OsString]) -> Option<Colour> {
 /// What `--config` says, wherever it stands: the file is read before the rest is understood.
 pub(super) fn settings_file(arguments: &[OsString]) -> Option<PathBuf> {
     value_of(arguments, "--config").map(PathBuf::from)
+}
+
+/// The arguments with a number below zero as the value of the flag before it, to which it belongs:
+/// no flag of ours looks like `-1`, and what is wrong with the value is said in its own words.
+fn with_negative_values(arguments: &[OsString]) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut flags = true;
+    for word in arguments {
+        flags &= word != "--";
+        let negative = matches!(word.as_bytes(), [b'-', b'0'..=b'9' | b'.', ..]);
+        let waits =
+            |it: &&mut OsString| it.as_bytes().starts_with(b"--") && !it.as_bytes().contains(&b'=');
+        match joined.last_mut().filter(waits) {
+            Some(flag) if flags && negative => {
+                flag.push("=");
+                flag.push(word);
+            }
+            Some(_) | None => joined.push(word.clone()),
+        }
+    }
+    joined
 }
 
 /// The value of a flag that belongs to every command.

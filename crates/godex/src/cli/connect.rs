@@ -3,6 +3,7 @@
 
 mod ask;
 mod edit;
+mod list;
 pub(super) mod recipes;
 
 use std::io;
@@ -35,8 +36,16 @@ pub(super) const WITH_FILES: [(&str, Client); 5] = [
 #[command(after_help = NOTES)]
 pub(super) struct Args {
     /// The program to connect
-    #[arg(value_enum)]
-    client: Client,
+    #[arg(value_enum, required_unless_present = "list")]
+    client: Option<Client>,
+
+    /// List all clients, where their files are and which are connected
+    #[arg(long, conflicts_with_all = ["client", "print", "write", "restore", "key", "key_label"])]
+    list: bool,
+
+    /// With --list: as JSON
+    #[arg(long, requires = "list", conflicts_with = "client")]
+    json: bool,
 
     /// Print what the client needs; this is what happens without --write and --restore
     #[arg(long)]
@@ -105,7 +114,7 @@ pub(super) fn run(
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
-    let client = args.client;
+    let Some(client) = args.client else { return list::run(args.json, surroundings, talk) };
     let keys_path = args.keys.find(surroundings).map_err(|error| settings::refused(&error))?;
     if args.restore {
         return restore(client, args.force, &keys_path, surroundings, talk);

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::Subcommand;
+use serde_json::json;
 
 use super::report::{Exit, Failure};
 use super::settings;
-use super::talk::Talk;
+use super::talk::{Talk, pretty};
 use crate::config::{self, Surroundings};
 use crate::store::file;
 
@@ -36,7 +37,11 @@ enum Action {
     /// Stop it and take the file away
     Uninstall,
     /// Show whether it runs
-    Status,
+    Status {
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Anybody may read a unit; secrets do not belong into it.
@@ -65,7 +70,8 @@ pub(super) fn run(
             install(manager, &text, surroundings, talk)
         }
         Action::Uninstall => uninstall(manager, surroundings, talk),
-        Action::Status => status(manager, surroundings, talk),
+        Action::Status { json: false } => status(manager, surroundings, talk),
+        Action::Status { json: true } => document(manager, surroundings, talk),
     }
 }
 
@@ -82,6 +88,13 @@ type Step = &'static [&'static str];
 impl Manager {
     fn of_this_system() -> Self {
         if cfg!(target_os = "macos") { Self::Launchd } else { Self::Systemd }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Systemd => "systemd",
+            Self::Launchd => "launchd",
+        }
     }
 
     fn place(self, surroundings: &Surroundings) -> Result<PathBuf, config::Error> {
@@ -220,6 +233,27 @@ fn status(
     })?;
     talk.say(&String::from_utf8_lossy(&shown.stdout))?;
     Ok(if shown.status.success() { Exit::Success } else { Exit::Failure })
+}
+
+/// Whether it runs, for programs.
+fn document(
+    manager: Manager,
+    surroundings: &Surroundings,
+    talk: &mut Talk<'_>,
+) -> Result<Exit, Failure> {
+    let place = manager.place(surroundings).map_err(|error| settings::refused(&error))?;
+    let installed = place.exists();
+    let asked = manager.show().split_first().filter(|_| installed);
+    let asked = asked.and_then(|(program, words)| Command::new(program).args(words).output().ok());
+    let running = asked.is_some_and(|it| it.status.success());
+    talk.say(&pretty(&json!({
+        "schema_version": 1,
+        "manager": manager.name(),
+        "file": place.display().to_string(),
+        "installed": installed,
+        "running": running,
+    })))?;
+    Ok(if running { Exit::Success } else { Exit::Failure })
 }
 
 /// The unit of a user, as closed as the proxy can live in.

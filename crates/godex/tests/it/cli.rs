@@ -124,6 +124,31 @@ fn a_refusal_says_what_why_and_the_remedy() {
 }
 
 #[test]
+fn a_number_below_zero_is_refused_in_the_words_of_its_flag() {
+    let home = Home::empty();
+    let check = |arguments: &[&str], what: &str, remedy: &str| {
+        let ended = home.run(arguments, &[]);
+        assert_eq!(ended.code, Some(REFUSED), "{arguments:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.starts_with(&format!("error: invalid value `{what}\n")),
+            "{}",
+            ended.stderr
+        );
+        assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    };
+    check(&["proxy", "--rate", "-1/m"], "-1/m` for --rate", "like `60/m`");
+    check(&["proxy", "--burst", "-5", "--mock"], "-5` for --burst", "like `10`");
+    check(&["proxy", "--quota-tokens", "-1"], "-1` for --quota-tokens", "like 1000000");
+    check(&["proxy", "--max-body", "-1MiB"], "-1MiB` for --max-body", "like 64MiB");
+    check(&["proxy", "--heartbeat", "-1s"], "-1s` for --heartbeat", "like 30s");
+    check(&["proxy", "--workers", "-.5"], "-.5` for --workers", "like 2");
+    check(&["proxy", "keys", "add", "--rate", "-1/m"], "-1/m` for --rate", "like `60/m`");
+    check(&["proxy", "usage", "list", "--since", "-1h"], "-1h` for --since", "like 24h");
+    assert_eq!(home.run(&["proxy", "keys", "revoke", "--", "-1"], &[]).code, Some(REFUSED));
+    assert!(home.run(&["proxy", "-1"], &[]).stderr.contains("unexpected argument '-1'"));
+}
+
+#[test]
 fn no_refusal_and_no_help_repeats_a_secret() {
     let home = Home::empty();
     let secret = "gxk_hunter2hunter2hunter2";

@@ -17,6 +17,7 @@ mod cli;
 mod client;
 mod connect;
 mod connections;
+mod conventions;
 mod doctor;
 mod encodings;
 mod errors;
