@@ -1,5 +1,6 @@
 """Counts of instructions, by callgrind: the same for the same work, whatever else the machine does."""
 
+import collections
 import pathlib
 import re
 import subprocess
@@ -97,8 +98,12 @@ def whole(world, binary):
 
 
 def top(file):
-    """The functions that cost most themselves: `(share, name)`."""
-    text = run(["callgrind_annotate", "--threshold=100", file])
-    rows = re.findall(r"^\s*[\d,]+ \(\s*([\d.]+)%\)\s+(.*)$", text, re.M)
-    named = [(share, re.sub(r"^[^:]*:", "", name).split(" [")[0]) for share, name in rows if "PROGRAM TOTALS" not in name]
-    return named[:TOP]
+    """The functions that cost most, what is inlined into them included: `(percent, name)`."""
+    text = run(["callgrind_annotate", "--auto=no", "--threshold=100", file])
+    costs = collections.Counter()
+    for count, place in re.findall(r"^\s*([\d,]+) \(\s*[\d.]+%\)\s+(.*)$", text, re.M):
+        # `source file:function [object]`; a function has a line for each file that is inlined into it.
+        function = re.sub(r"^[^:]*:(?!:)", "", place).split(" [")[0]
+        costs[function] += int(count.replace(",", ""))
+    everything = costs.pop("PROGRAM TOTALS")
+    return [(100 * cost / everything, function) for function, cost in costs.most_common(TOP)]
