@@ -25,7 +25,7 @@ def mark(row, goal, compared, reports):
     goal = limit(row, goal, reports)
     if goal is None:
         return ""
-    shown = f"{goal:,g}" if goal == int(goal) or goal >= 0.1 else f"{goal:.2f}"
+    shown = f"{round(goal, 2):,g}"
     sign = "<" if row.id == "14" else "≤"
     met = "not measured" if compared is None else "met" if compared <= goal else "**not met**"
     return f"{sign} {shown} {met}"

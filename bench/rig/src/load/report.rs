@@ -20,6 +20,7 @@ pub fn report(tally: &Tally, measured: &Measured) -> Value {
         "ok": tally.ok,
         "errors": tally.errors,
         "first_error": tally.first_error,
+        "skipped": tally.skipped,
         "begun": tally.begun,
         "events": tally.events,
         "cpu_us": measured.after.cpu_us_since(measured.before),

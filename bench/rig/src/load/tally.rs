@@ -37,6 +37,8 @@ pub struct Tally {
     pub errors: u64,
     /// What the first of them said.
     pub first_error: Option<String>,
+    /// Requests that were due while all connections were busy, and never sent.
+    pub skipped: u64,
     /// Streams that have begun, whether it is on or not.
     pub begun: usize,
     /// Events.
@@ -52,8 +54,18 @@ pub struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         let (latency, first_byte, relay) = (Durations::new(), Durations::new(), Durations::new());
-        let (ok, errors, begun, events) = (0, 0, 0, 0);
-        Self { on: false, ok, errors, first_error: None, begun, events, latency, first_byte, relay }
+        Self {
+            on: false,
+            ok: 0,
+            errors: 0,
+            first_error: None,
+            skipped: 0,
+            begun: 0,
+            events: 0,
+            latency,
+            first_byte,
+            relay,
+        }
     }
 }
 
