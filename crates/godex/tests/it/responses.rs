@@ -425,9 +425,9 @@ fn the_path_works_without_its_version_and_with_a_slash() {
 fn a_huge_event_passes() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
-        let body = streamed(question("[[mock: huge 17000000]]"));
+        let body = streamed(question("[[mock: huge 16000000]]"));
         let reply = stage.proxy.responses(&body).await;
         let text = reply.last()["response"]["output"][0]["content"][0]["text"].clone();
-        assert_eq!(text.as_str().unwrap().len(), 17_000_000);
+        assert_eq!(text.as_str().unwrap().len(), 16_000_000);
     });
 }
