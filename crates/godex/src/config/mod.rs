@@ -2,7 +2,7 @@
 //!
 //! - [`args`] mirrors the command line: what the user wrote, typed, nothing settled. [`global`] has
 //!   the flags of every command.
-//! - [`table`] lists all settings, made of the flags; [`file`] reads those of the settings file.
+//! - [`table`] lists all settings, made of the flags; [`mod@file`] reads those of the settings file.
 //! - [`values`] says how each kind of value is written, and refuses the rest with the remedy.
 //! - [`surroundings`] is the only reader of environment variables besides the flags' own.
 //! - [`login`] finds the login file.
