@@ -5,7 +5,8 @@ use wide::u8x16;
 /// Whether a text stands in a JSON string as it is.
 pub(super) fn is_plain(text: &str) -> bool {
     // No early exit: in this form the compiler looks at many bytes together.
-    !text.bytes().fold(false, |any, byte| any | (byte == b'"') | (byte == b'\\') | (byte < 0x20))
+    let special = |byte| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
+    text.bytes().fold(0, |any, byte| any | special(byte)) == 0
 }
 
 /// Where the string ends in whose inside `from` lies: the first quote that no backslash

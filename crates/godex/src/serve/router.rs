@@ -275,7 +275,9 @@ pub(super) fn request_id() -> String {
     let bytes: [u8; 16] = clock::random().unwrap_or_default();
     let mut id = String::with_capacity(36);
     id.push_str("req_");
-    bytes.iter().for_each(|byte| hex::push(&mut id, *byte));
+    for byte in bytes {
+        hex::push(&mut id, byte);
+    }
     id
 }
 
