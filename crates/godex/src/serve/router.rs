@@ -307,6 +307,8 @@ fn log(
 
 #[cfg(test)]
 mod tests {
+    use http_body_util::BodyExt;
+
     use super::*;
 
     #[test]
@@ -358,6 +360,19 @@ mod tests {
                 matches!(route, Some(Route::Document | Route::Health | Route::Ready | Route::Root));
             assert_eq!(keyless, open, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_panic_on_the_way_becomes_an_answer_in_the_usual_form() {
+        let work = async { panic!("a bug, on purpose") };
+        let Err(error) = caught(Box::pin(work)).await else { panic!("it was caught") };
+        let answer = error.into_response();
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let error = body["error"].as_object().unwrap();
+        assert_eq!(error.keys().collect::<Vec<_>>(), ["message", "type", "param", "code"]);
+        assert!(!body.to_string().contains("on purpose"), "{body}");
     }
 
     #[test]

@@ -72,6 +72,30 @@ fn a_completion_is_the_same_in_a_stream_and_in_one_piece() {
     });
 }
 
+#[test]
+fn every_line_of_a_stream_belongs_to_an_event_and_no_data_is_empty() {
+    play(async {
+        let mut stage = Stage::on_backend(&[]).await;
+        for name in names() {
+            let answer = recorded(&name);
+            for call in
+                [Call::responses(&streamed(question("hi"))), Call::chat(&streamed(asked("hi")))]
+            {
+                let reply = send(&mut stage, call, &answer).await;
+                // What failed before it began is one JSON object and no stream.
+                for line in reply.body.lines().filter(|_| reply.status == 200) {
+                    let data = line.strip_prefix("data: ");
+                    let proper = data.map_or_else(
+                        || line.is_empty() || line.starts_with("event: ") || line.starts_with(':'),
+                        |data| data == "[DONE]" || serde_json::from_str::<Value>(data).is_ok(),
+                    );
+                    assert!(proper, "{name}: {line}");
+                }
+            }
+        }
+    });
+}
+
 /// What a client knows of an answer in the end, by path.
 type Said = BTreeMap<String, String>;
 
