@@ -172,6 +172,7 @@ fn the_backend_gets_credentials_over_tls_or_on_loopback() {
     check("https://example.com", Ok("https://example.com"));
     check("http://127.0.0.1:8080/x//", Ok("http://127.0.0.1:8080/x"));
     check("http://localhost:1", Ok("http://localhost:1"));
+    check("https://example.com/\u{85}/", Ok("https://example.com"));
     check("http://[::1]:1", Ok("http://[::1]:1"));
     check("http://example.com", Err(clear));
     check("http://127.0.0.1.example.com", Err(clear));

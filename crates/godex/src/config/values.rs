@@ -273,7 +273,7 @@ impl FromStr for BaseUrl {
     type Err = UrlFault;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let text = text.trim().trim_end_matches('/');
+        let text = text.trim().trim_end_matches(|it: char| it == '/' || it.is_whitespace());
         if text.contains('@') {
             return Err(UrlFault::Credentials);
         }
