@@ -1,7 +1,7 @@
 //! One attempt: a request with our credentials goes out, an answer or a fault comes back.
 //! Source of the headers: `docs/wire.md#headers`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use godex_core::codex::fault::{Fault, Refusal};
@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::connect::{ConnectError, HttpClient};
+use super::connect::{ConnectError, HttpClient, was_stale};
 use crate::auth::{Credentials, Login};
 use crate::clock;
 use crate::config::Config;
@@ -111,10 +111,11 @@ impl Backend {
     }
 
     async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+        let begun = clock::monotonic();
         let sent = tokio::time::timeout(self.header_timeout, self.http.request(request)).await;
         let answer = match sent {
             Err(_) => return Err(Fault::TimedOut.into()),
-            Ok(Err(error)) => return Err(broken(&error).into()),
+            Ok(Err(error)) => return Err(broken(&error, begun).into()),
             Ok(Ok(answer)) => answer,
         };
         let status = answer.status();
@@ -160,9 +161,13 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A connection that failed, before or while the request was under way.
-fn broken(error: &hyper_util::client::legacy::Error) -> Fault {
+fn broken(error: &hyper_util::client::legacy::Error, begun: Instant) -> Fault {
     if let Some(cause) = ConnectError::of(error) {
         tracing::warn!("no connection to the backend: {cause}");
+        return Fault::Unreachable;
+    }
+    if was_stale(error, begun) {
+        tracing::info!("the backend closed a connection that was about to be used again");
         return Fault::Unreachable;
     }
     tracing::warn!("the connection to the backend broke before an answer");

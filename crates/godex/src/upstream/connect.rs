@@ -12,7 +12,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::connector::Connector;
 use self::tls::Tls;
+use crate::clock;
 
 /// What a request carries upstream: the whole body, in one piece.
 pub(crate) type UpstreamBody = Full<Bytes>;
@@ -56,6 +57,24 @@ pub(crate) struct HttpClient {
 /// How many requests an HTTP/2 connection has been given.
 #[derive(Clone, Default)]
 struct Assigned(Arc<AtomicU32>);
+
+/// When a connection was opened.
+#[derive(Clone, Copy)]
+struct Since(Instant);
+
+/// How soon a connection that the other side has closed before shows it.
+const STALE: Duration = Duration::from_secs(5);
+
+/// Whether `error` broke a request that began at `begun` on a connection that was older: as a rule
+/// the other side was about to close it, unused for long, when the request was on its way.
+pub(crate) fn was_stale(error: &Error, begun: Instant) -> bool {
+    let mut extras = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extras);
+    }
+    let older = extras.get().is_some_and(|Since(opened)| *opened < begun);
+    older && clock::monotonic().saturating_duration_since(begun) < STALE
+}
 
 /// The client for this machine: its trust store, its proxies.
 ///

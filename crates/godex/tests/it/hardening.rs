@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 use crate::backend::{closing, hello, opening, whole};
 use crate::client::Call;
 use crate::program::Home;
-use crate::stage::{Proxy, Stage, asked, play, question, with};
+use crate::stage::{Proxy, Stage, asked, four_ways, play, question, with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -80,6 +80,37 @@ async fn late_end(mut socket: TcpStream, end: Arc<Semaphore>, used: Arc<AtomicUs
         // A proxy that did not wait for it has hung up.
         let _ = socket.write_all(b"0\r\n\r\n").await;
     }
+}
+
+/// Answers one question on each connection, and hangs up when the next one arrives.
+async fn tired(mut socket: TcpStream, refused: Arc<AtomicUsize>) {
+    if request(&mut socket).await.as_deref() == Some("GET") {
+        let list = whole("200 OK", "application/json", "{\"models\":[]}");
+        return socket.write_all(&list).await.unwrap();
+    }
+    let events = [opening(), closing()].concat();
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    let answer = format!("{head}{:x}\r\n{events}\r\n0\r\n\r\n", events.len());
+    socket.write_all(answer.as_bytes()).await.unwrap();
+    if request(&mut socket).await.is_some() {
+        refused.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn a_connection_that_the_backend_is_about_to_close_costs_no_client_its_answer() {
+    play(async {
+        let home = Home::logged_in();
+        let refused = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&refused);
+        let base_url = backend(move |socket| tired(socket, Arc::clone(&counting))).await;
+        let proxy = Proxy::start(&home, &base_url, &[], &[]).await;
+        for call in [four_ways("hi"), four_ways("hi")].concat() {
+            let answered = proxy.send(call).await;
+            assert_eq!((answered.status, answered.whole), (200, true), "{}", answered.body);
+        }
+        assert!(refused.load(Ordering::Relaxed) > 0, "no connection was used again");
+    });
 }
 
 #[test]

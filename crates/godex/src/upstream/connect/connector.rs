@@ -20,7 +20,8 @@ use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::tls::{Settled, Tls};
-use super::{Assigned, BoxError, ConnectError};
+use super::{Assigned, BoxError, ConnectError, Since};
+use crate::clock;
 
 /// Probes a silent peer after 30 s, gives it up about 45 s later.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -229,7 +230,8 @@ impl Service<Uri> for Connector {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        let connected = self.io.connected().proxy(self.proxied);
+        let since = Since(clock::monotonic());
+        let connected = self.io.connected().proxy(self.proxied).extra(since);
         if connected.is_negotiated_h2() { connected.extra(Assigned::default()) } else { connected }
     }
 }
