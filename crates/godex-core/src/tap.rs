@@ -2,12 +2,16 @@
 
 use serde_json::Value;
 
-use crate::codex::fault::Fault;
+use crate::codex::fault::{Break, Fault};
 use crate::json::Raw;
 use crate::responses::event::{Event, ItemEvent, ItemHead, Kind};
 use crate::responses::output::Output;
 use crate::responses::response;
 use crate::usage::Usage;
+
+/// The most output that is gathered of one answer, in bytes: what the client would have to hold,
+/// too, and more than any model says.
+const MOST_OUTPUT: usize = 64 << 20;
 
 /// How a stream ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,6 +60,7 @@ impl Tap {
                 let done = event.kind == Kind::ItemDone;
                 if !self.ignores_output {
                     self.output.push_item(&told, head.as_ref(), done);
+                    self.bound();
                 }
                 return head.filter(|_| done).and_then(|head| seen_call(head, told.item));
             }
@@ -67,6 +72,7 @@ impl Tap {
             | Kind::ArgumentsDone => {
                 if !self.ignores_output {
                     self.output.push(event);
+                    self.bound();
                 }
             }
             Kind::Created => {
@@ -86,6 +92,13 @@ impl Tap {
             | Kind::Unknown => {}
         }
         None
+    }
+
+    /// Ends the stream when it says more than anybody can hold.
+    fn bound(&mut self) {
+        if self.output.taken() > MOST_OUTPUT {
+            self.end = Some(End::Failed(Fault::Broken(Break::TooLong)));
+        }
     }
 
     fn close(&mut self, event: &Event<'_>, end: End) {

@@ -14,6 +14,7 @@ use crate::json::{self, Object, Raw, Writer};
 #[derive(Default)]
 pub struct Output {
     items: BTreeMap<u64, Entry>,
+    taken: usize,
 }
 
 shape!(Output, it => "Output({} items)", it.items.len());
@@ -31,6 +32,11 @@ struct Entry {
 }
 
 impl Output {
+    /// How much was taken so far, in bytes; at least what is held.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Takes one event. Those that say nothing about the output are ignored.
     pub fn push(&mut self, event: &Event<'_>) {
         match event.kind {
@@ -125,6 +131,7 @@ impl Output {
 
     /// Takes an item that has begun or is `done`, whose head was read already.
     pub fn push_item(&mut self, told: &ItemEvent<'_>, head: Option<&ItemHead<'_>>, done: bool) {
+        self.taken += told.item.get().len();
         let entry = self.items.entry(told.output_index).or_default();
         if let Some(id) = head.and_then(|head| head.id.as_deref()) {
             id.clone_into(&mut entry.id);
@@ -148,6 +155,7 @@ impl Output {
 
     fn delta(&mut self, kind: Kind, delta: &Delta<'_>) {
         let Some(piece) = delta.delta.escaped() else { return };
+        self.taken += piece.len();
         let entry = self.entry(&delta.item_id, delta.output_index);
         if kind == Kind::RefusalDelta {
             entry.refusal.push_str(piece);
@@ -157,12 +165,14 @@ impl Output {
     }
 
     fn done(&mut self, done: &Done<'_>) {
-        let entry = self.entry(&done.item_id, done.output_index);
-        if let Some(text) = done.refusal.and_then(Raw::escaped) {
-            text.clone_into(&mut entry.refusal);
-        }
+        let refusal = done.refusal.and_then(Raw::escaped);
         let call = done.arguments.or(done.input).and_then(Raw::escaped);
         let text = done.text.and_then(Raw::escaped);
+        self.taken += [refusal, call, text].into_iter().flatten().map(str::len).sum::<usize>();
+        let entry = self.entry(&done.item_id, done.output_index);
+        if let Some(text) = refusal {
+            text.clone_into(&mut entry.refusal);
+        }
         if entry.done.is_some() {
             return;
         }

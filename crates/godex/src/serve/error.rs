@@ -410,7 +410,7 @@ fn fault_look(fault: &Fault) -> Look {
         Fault::Broken(Break::Idle) => look(502, SERVER, "upstream_error",
             "The Codex backend fell silent in the middle of its answer."),
         Fault::Broken(Break::TooLong) => look(502, SERVER, "upstream_error",
-            "The Codex backend sent an event that is too long to pass on."),
+            "The Codex backend sent an answer that is too long to pass on."),
         Fault::Broken(Break::NotAStream) => look(502, SERVER, "upstream_error",
             "The Codex backend answered with something that is no event stream."),
     }

@@ -115,7 +115,7 @@ impl Backend {
         let sent = tokio::time::timeout(self.header_timeout, self.http.request(request)).await;
         let answer = match sent {
             Err(_) => return Err(Fault::TimedOut.into()),
-            Ok(Err(error)) => return Err(broken(&error, begun).into()),
+            Ok(Err(error)) => return Err(broken(&error, begun)),
             Ok(Ok(answer)) => answer,
         };
         let status = answer.status();
@@ -131,7 +131,7 @@ impl Backend {
         let body = error_body(body).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
         tracing::debug!(%status, kind = kind(&fault), "the backend answered with an error");
-        Err(Failed { fault, headers: head.headers })
+        Err(Failed { fault, headers: head.headers, stale: false })
     }
 }
 
@@ -142,11 +142,14 @@ pub(crate) struct Failed {
     pub(crate) fault: Fault,
     /// The head of the backend's answer, if it gave one.
     pub(crate) headers: HeaderMap,
+    /// Whether the connection was used before and broke at once: the backend had begun to close it
+    /// and has seen nothing of the request.
+    pub(crate) stale: bool,
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self { fault, headers: HeaderMap::new() }
+        Self { fault, headers: HeaderMap::new(), stale: false }
     }
 }
 
@@ -161,17 +164,14 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A connection that failed, before or while the request was under way.
-fn broken(error: &hyper_util::client::legacy::Error, begun: Instant) -> Fault {
+fn broken(error: &hyper_util::client::legacy::Error, begun: Instant) -> Failed {
     if let Some(cause) = ConnectError::of(error) {
         tracing::warn!("no connection to the backend: {cause}");
-        return Fault::Unreachable;
-    }
-    if was_stale(error, begun) {
-        tracing::info!("the backend closed a connection that was about to be used again");
-        return Fault::Unreachable;
+        return Fault::Unreachable.into();
     }
     tracing::warn!("the connection to the backend broke before an answer");
-    Fault::Broken(godex_core::codex::fault::Break::Cut)
+    let stale = was_stale(error, begun);
+    Failed { stale, ..Fault::Broken(godex_core::codex::fault::Break::Cut).into() }
 }
 
 async fn error_body(body: Incoming) -> Bytes {

@@ -51,7 +51,7 @@ pub(super) async fn shake(
 ) -> Result<Opened, Failed> {
     match begin(body, idle).await {
         Ok((held, decoder, body)) => Ok(Opened { headers, generation, held, decoder, body }),
-        Err(fault) => Err(Failed { fault, headers }),
+        Err(fault) => Err(Failed { fault, headers, stale: false }),
     }
 }
 

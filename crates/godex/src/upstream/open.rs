@@ -114,7 +114,7 @@ impl Opener {
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
         let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
-        let (mut renewals, mut repeated) = (0, false);
+        let (mut renewals, mut repeated, mut restarted) = (0, false, false);
         let (mut dropped, mut stood_in) = (Vec::new(), None);
         for parameter in self.refusals.load().learned() {
             if let Some(other) = outgoing.without(parameter) {
@@ -132,11 +132,16 @@ impl Opener {
         loop {
             let credentials = self.backend.login.current().await?;
             self.still_spent(credentials.generation())?;
-            let Failed { fault, headers: told } =
+            let Failed { fault, headers: told, stale } =
                 match self.attempt(&credentials, &outgoing, &headers).await {
                     Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
                     Err(failed) => failed,
                 };
+            // No attempt: the backend has not seen it.
+            if stale && !restarted && !committed.load(Ordering::Acquire) {
+                restarted = true;
+                continue;
+            }
             match &fault {
                 // What the file holds may have ended as well; what the endpoint issued has not.
                 Fault::Unauthorized

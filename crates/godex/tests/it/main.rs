@@ -43,6 +43,7 @@ mod recorded;
 mod records;
 mod refresh;
 mod refused;
+mod reliability;
 mod responses;
 mod running;
 mod sessions;

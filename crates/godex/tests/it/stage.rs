@@ -238,9 +238,29 @@ impl Proxy {
 
     /// The most memory it has ever held, in bytes.
     pub(crate) fn peak_memory(&self) -> u64 {
+        self.figure("VmHWM:") << 10
+    }
+
+    /// The memory it holds, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        self.figure("VmRSS:") << 10
+    }
+
+    /// What the system knows of the process.
+    fn figure(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let (_, peak) = status.split_once("VmHWM:").unwrap();
-        peak.split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+        let (_, rest) = status.split_once(name).unwrap();
+        rest.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    /// How many files it has open, connections included.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// Closes all connections to it.
+    pub(crate) fn hang_up(&mut self) {
+        self.http = http();
     }
 
     /// Sends a signal, by the name that `kill` knows.

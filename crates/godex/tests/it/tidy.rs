@@ -412,34 +412,70 @@ const STATEMENTS: &[(&str, &[u32])] = &[
 /// Statements that nothing tests yet.
 const UNTESTED: &[&str] = &[];
 
+/// The names of the tests in each file.
+fn tests_of_files() -> Vec<(String, BTreeSet<String>)> {
+    let named = |text: &str| {
+        let starts = ["#[test]", "#[tokio::test"].map(|mark| text.split(mark).skip(1));
+        let names = starts.into_iter().flatten().filter_map(|after| {
+            after.split("fn ").nth(1).and_then(|it| it.split('(').next()).map(str::to_owned)
+        });
+        names.collect()
+    };
+    rust().iter().map(|(path, text)| (path.clone(), named(text))).collect()
+}
+
 /// The names of all tests.
 fn tests() -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for (_, text) in rust() {
-        for mark in ["#[test]", "#[tokio::test"] {
-            for after in text.split(mark).skip(1) {
-                let name = after.split("fn ").nth(1).and_then(|it| it.split('(').next());
-                names.extend(name.map(str::to_owned));
-            }
+    tests_of_files().into_iter().flat_map(|(_, names)| names).collect()
+}
+
+/// The cells of a document's tables, row by row, without their heads.
+fn rows(document: &str) -> Vec<Vec<String>> {
+    let text = fs::read_to_string(root().join(document)).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    let table = |line: &str| line.starts_with("| ");
+    let is_row = |at: usize| table(lines[at]) && at > 0 && lines[at - 1].starts_with('|');
+    (0..lines.len())
+        .filter(|at| is_row(*at))
+        .map(|at| lines[at].trim_matches('|').split(" |").map(|it| it.trim().to_owned()).collect())
+        .collect()
+}
+
+/// What stands in backticks.
+fn quoted(cell: &str) -> Vec<&str> {
+    cell.split('`').skip(1).step_by(2).collect()
+}
+
+#[test]
+fn every_requirement_of_reliability_names_tests_that_exist() {
+    let tests = tests_of_files();
+    let mut held = 0;
+    for row in rows("docs/reliability.md").iter().filter(|row| row.len() == 4) {
+        let [what, _, named, seen] = row.as_slice() else { panic!("not a row: {row:?}") };
+        for test in quoted(named) {
+            let (file, name) = test.split_once("::").unwrap_or_default();
+            let here = |(path, names): &(String, BTreeSet<String>)| {
+                path.ends_with(&format!("/{file}")) && names.contains(name)
+            };
+            assert!(tests.iter().any(here), "{what}: there is no test `{test}`");
         }
+        assert!(!quoted(named).is_empty() && !seen.is_empty(), "{what} is not held by any test");
+        held += 1;
     }
-    names
+    assert!(held >= 30, "only {held} requirements");
 }
 
 #[test]
 fn every_statement_about_compatibility_names_tests_that_exist() {
     let (tests, mut found) = (tests(), Vec::new());
-    let text = fs::read_to_string(root().join("docs/compatibility.md")).unwrap();
-    let rows = text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| id"));
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split(" |").map(str::trim).collect();
-        let [id, _, named, ..] = cells.as_slice() else { panic!("not a row: {row}") };
-        let named: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+    for row in &rows("docs/compatibility.md") {
+        let [id, _, named, ..] = row.as_slice() else { panic!("not a row: {row:?}") };
+        let named = quoted(named);
         for name in &named {
             assert!(tests.contains(*name), "{id}: there is no test `{name}`");
         }
-        assert_eq!(named.is_empty(), UNTESTED.contains(id), "{id}");
-        found.push((*id).to_owned());
+        assert_eq!(named.is_empty(), UNTESTED.contains(&id.as_str()), "{id}");
+        found.push(id.clone());
     }
     let numbered = STATEMENTS
         .iter()
