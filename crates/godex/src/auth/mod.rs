@@ -254,7 +254,7 @@ impl Login {
     pub(crate) fn is_of_no_use(&self, credentials: &Credentials) {
         if credentials.issued && self.shared.held().credentials.generation == credentials.generation
         {
-            let _ = self.shared.fail();
+            self.shared.pause();
         }
     }
 

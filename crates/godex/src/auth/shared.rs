@@ -193,6 +193,14 @@ impl Shared {
         lock(&self.disk).gate.fail(clock::monotonic())
     }
 
+    /// Leaves the endpoint alone for a moment, however many ask for that at once.
+    pub(super) fn pause(&self) {
+        let (mut disk, now) = (lock(&self.disk), clock::monotonic());
+        if disk.gate.pass(now).is_ok() {
+            let _ = disk.gate.fail(now);
+        }
+    }
+
     /// The login is over until the file changes.
     pub(super) fn end(&self, rejection: Rejection) {
         lock(&self.disk).gate.end(rejection);
