@@ -67,7 +67,7 @@ fn an_error_before_the_answer_has_a_status_of_its_own_in_all_four_ways() {
                 check(&reply, *look);
                 let made = stage.sent().len() - before;
                 // A connection that was used before may have been about to end anyway.
-                let used_before = *script == "reset-before" && made == 2;
+                let used_before = *script == "reset-before" && (2..=4).contains(&made);
                 assert!(made == *attempts || used_before, "{script}, way {way}: {made}");
             }
         }
