@@ -29,6 +29,13 @@ use crate::upstream::open::{Answer, Problem};
 
 /// How much is joined into one piece at most, in bytes.
 const PIECE: usize = 64 << 10;
+/// Bytes that follow one another faster than this come in a burst: what came is held back until
+/// everybody else had a turn, since more is likely to be there by then. Streams at the pace of a
+/// model are far slower, and nothing of them is held back.
+const BURST: Duration = Duration::from_millis(1);
+/// How many turns everybody else gets at most: with several threads, the one that reads from the
+/// backend may just be at work.
+const TURNS: u8 = 3;
 /// How long the backend may take to end an answer whose client has all it will get. What it would
 /// still say costs the account tokens, so it is cut off after that.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
@@ -49,6 +56,10 @@ pub(super) struct Relay {
     idle: Duration,
     last_sent: Instant,
     last_received: Instant,
+    /// The last bytes came right behind others.
+    bursting: bool,
+    /// How many turns everybody else had since the last bytes came.
+    held_back: u8,
     /// When to leave the backend although it goes on.
     leave_at: Option<Instant>,
 }
@@ -89,6 +100,9 @@ impl Relay {
             idle,
             last_sent: now,
             last_received: now,
+            // An answer begins with several events at once.
+            bursting: true,
+            held_back: 0,
             leave_at: None,
         }
     }
@@ -120,6 +134,10 @@ impl Relay {
                 State::Flowing(_) => self.poll_pull(cx),
             };
             let over = matches!(self.state, State::Over);
+            if pulled.is_pending() && self.holds_back() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if over || pulled.is_pending() || self.out.len() >= PIECE {
                 if let Some(piece) = self.out.take() {
                     self.last_sent = clock::monotonic().into();
@@ -134,6 +152,13 @@ impl Relay {
                 ready!(self.poll_timer(cx));
             }
         }
+    }
+
+    /// Whether to look once more for what comes next before the client gets what is there.
+    fn holds_back(&mut self) -> bool {
+        let waits = self.bursting && self.out.len() > 0 && self.out.len() < PIECE;
+        self.held_back = self.held_back.saturating_add(u8::from(waits));
+        waits && self.held_back <= TURNS
     }
 
     fn flow(&mut self, opened: Opened) {
@@ -166,7 +191,9 @@ impl Relay {
             }
             match ready!(Pin::new(&mut opened.body).poll_frame(cx)) {
                 Some(Ok(data)) => {
-                    self.last_received = clock::monotonic().into();
+                    let now: Instant = clock::monotonic().into();
+                    self.bursting = now.saturating_duration_since(self.last_received) < BURST;
+                    (self.last_received, self.held_back) = (now, 0);
                     if let Ok(data) = data.into_data() {
                         opened.decoder.push(data);
                     }

@@ -44,6 +44,53 @@ fn the_first_delta_arrives_before_the_backend_sends_the_second() {
     });
 }
 
+/// The same events, numbered from the first one on.
+fn numbered(events: &str) -> String {
+    const NUMBER: &str = "\"sequence_number\":";
+    let mut parts = events.split(NUMBER);
+    let mut text = parts.next().unwrap().to_owned();
+    let mut next = None;
+    for part in parts {
+        let digits = part.find(|it: char| !it.is_ascii_digit()).unwrap();
+        let number: u64 = next.unwrap_or_else(|| part[..digits].parse().unwrap());
+        text += &format!("{NUMBER}{number}{}", &part[digits..]);
+        next = Some(number + 1);
+    }
+    text
+}
+
+/// Each event as a chunk of its own.
+fn chunked(events: &str) -> String {
+    let chunk = |event: &str| format!("{:x}\r\n{event}\r\n", event.len());
+    let chunks: String = events.split_inclusive("\n\n").map(chunk).collect();
+    format!(
+        "{}{chunks}0\r\n\r\n",
+        STREAM.replace("connection: close", "transfer-encoding: chunked")
+    )
+}
+
+#[test]
+fn a_burst_of_events_leaves_in_few_pieces() {
+    play(async {
+        let mut stage = Stage::on_backend(&[]).await;
+        for call in streams() {
+            let frames = closing();
+            let (delta, rest) = frames.split_at(frames.find("\n\n").unwrap() + 2);
+            let all = numbered(&[&opening(), &delta.repeat(200), rest].concat());
+            let opening_stream = stage.proxy.open(call);
+            let answering = async { stage.backend.turn().await.answer(chunked(&all)).await };
+            let (mut stream, ()) = tokio::join!(opening_stream, answering);
+            let (mut pieces, mut text) = (0, String::new());
+            while let Some(piece) = stream.piece().await {
+                pieces += 1;
+                text += &piece;
+            }
+            assert_eq!(text.matches(SECOND).count(), 200);
+            assert!(pieces <= 40, "{pieces} pieces");
+        }
+    });
+}
+
 #[test]
 fn an_event_that_comes_in_pieces_leaves_whole() {
     play(async {
