@@ -53,7 +53,7 @@ fn numbered(events: &str) -> String {
     for part in parts {
         let digits = part.find(|it: char| !it.is_ascii_digit()).unwrap();
         let number: u64 = next.unwrap_or_else(|| part[..digits].parse().unwrap());
-        text += &format!("{NUMBER}{number}{}", &part[digits..]);
+        text.extend([NUMBER, &number.to_string(), &part[digits..]]);
         next = Some(number + 1);
     }
     text
