@@ -1,6 +1,9 @@
 //! Answers, written once for an order: sending one is a copy with fresh ids and stamps.
 
+use std::time::Duration;
+
 use memchr::memmem;
+use tokio::time::Instant;
 
 use crate::body::Wire;
 use crate::clock::{self, STAMP};
@@ -89,6 +92,30 @@ impl Answer {
     /// Whether it goes out in one piece.
     pub fn at_once(&self) -> bool {
         self.order.delay_us == 0 && !self.order.stamped
+    }
+
+    /// The pauses between its events.
+    pub fn pauses(&self) -> Pauses<'_> {
+        Pauses { answer: self, begun: Instant::now(), waited: 0 }
+    }
+}
+
+/// The pauses of one answer, counted from its beginning, so that none makes the next one late.
+pub struct Pauses<'a> {
+    answer: &'a Answer,
+    begun: Instant,
+    waited: u32,
+}
+
+impl Pauses<'_> {
+    /// Waits until the event at this place is due.
+    pub async fn before(&mut self, at: usize) {
+        let delay_us = self.answer.order.delay_us;
+        if delay_us > 0 && self.answer.paced.contains(&at) {
+            self.waited += 1;
+            let delay = Duration::from_micros(delay_us) * self.waited;
+            tokio::time::sleep_until(self.begun + delay).await;
+        }
     }
 }
 

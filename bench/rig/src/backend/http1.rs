@@ -1,11 +1,9 @@
 //! The backend over HTTP/1, in TLS or not.
 
 use std::io;
-use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::time::Instant;
 
 use super::answer::{Answer, Framing};
 use super::{Asked, Backend, MODELS};
@@ -93,14 +91,9 @@ async fn send<S: AsyncWrite + Unpin>(
         stream.write_all(out).await?;
         return stream.flush().await;
     }
-    let begun = Instant::now();
-    let mut waited = 0_u32;
+    let mut pauses = answer.pauses();
     for (at, event) in answer.events.iter().enumerate() {
-        if answer.paced.contains(&at) && answer.order.delay_us > 0 {
-            waited += 1;
-            let delay = Duration::from_micros(answer.order.delay_us) * waited;
-            tokio::time::sleep_until(begun + delay).await;
-        }
+        pauses.before(at).await;
         event.write(id, out);
         stream.write_all(out).await?;
         stream.flush().await?;

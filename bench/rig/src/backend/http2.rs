@@ -2,13 +2,11 @@
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Instant;
 
 use super::answer::{Answer, Framing};
 use super::{Asked, Backend, MODELS};
@@ -96,14 +94,9 @@ async fn send(answer: &Answer, id: u64, stream: &mut SendStream<Bytes>) -> Resul
         put(stream, out.into()).await?;
         return stream.send_data(Bytes::new(), true);
     }
-    let begun = Instant::now();
-    let mut waited = 0_u32;
+    let mut pauses = answer.pauses();
     for (at, event) in answer.events.iter().enumerate() {
-        if answer.paced.contains(&at) && answer.order.delay_us > 0 {
-            waited += 1;
-            let delay = Duration::from_micros(answer.order.delay_us) * waited;
-            tokio::time::sleep_until(begun + delay).await;
-        }
+        pauses.before(at).await;
         let mut out = Vec::new();
         event.write(id, &mut out);
         put(stream, out.into()).await?;
