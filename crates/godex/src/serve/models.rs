@@ -12,7 +12,7 @@ use crate::store::keys::Key;
 /// All models that a key may ask for.
 pub(super) async fn list(app: &App, key: &Key) -> Response<AnswerBody> {
     let models: Vec<String> = served(app, key).await.iter().map(|id| object(id)).collect();
-    answer::json(StatusCode::OK, format!(r#"{{"object":"list","data":[{}]}}"#, models.join(",")))
+    answer::json(StatusCode::OK, format!(r#"{{"object":"list","data":{}}}"#, json::list(&models)))
 }
 
 /// One model.
