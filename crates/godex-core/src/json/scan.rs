@@ -150,7 +150,11 @@ impl<'a> Scanner<'a> {
         let mut member = None;
         let fields = self.members(|scanner, key| {
             let start = scanner.begin();
-            if key != name || scanner.byte() != Some(b'{') {
+            if key != name {
+                return scanner.value_at_depth(1);
+            }
+            if scanner.byte() != Some(b'{') {
+                member = None;
                 return scanner.value_at_depth(1);
             }
             member = Some(scanner.members(|scanner, _| scanner.value_at_depth(2))?);

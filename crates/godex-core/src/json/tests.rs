@@ -20,6 +20,15 @@ fn a_duplicated_field_keeps_its_place_and_its_last_value() {
 }
 
 #[test]
+fn a_member_that_is_written_twice_counts_as_it_was_written_last() {
+    let member = |text| Object::with_member(text, "m").map(|(_, member)| member.string("a"));
+    assert_eq!(member(r#"{"m":{"a":"1"}}"#), Some(Some("1".into())));
+    assert_eq!(member(r#"{"m":{"a":"1"},"m":{"a":"2"}}"#), Some(Some("2".into())));
+    assert_eq!(member(r#"{"m":7,"m":{"a":"1"}}"#), Some(Some("1".into())));
+    assert_eq!(member(r#"{"m":{"a":"1"},"m":7}"#), None);
+}
+
+#[test]
 fn what_is_not_one_object_is_refused() {
     for body in ["", "[]", "1", "{", "{}x", r#"{"a":}"#, "{\"a\":\"\u{1}\"}"] {
         assert!(Object::parse(body.as_bytes()).is_err(), "{body}");
