@@ -89,9 +89,12 @@ fn check_body(text: &str, value: Option<&Value>) {
                 check_members(members.collect(), value);
             }
             for (name, _) in &fields {
-                let with = Object::with_member(text, name);
+                let with = Object::with_member(text, name).is_some();
                 let inner = Object::of_text(text).and_then(|it| it.get(name)).and_then(Object::of);
-                assert_eq!(with.is_some(), inner.is_some(), "the member {name:?} of {text:?}");
+                // Of a name that is written more than once, an earlier object may have names that
+                // are none.
+                let same = with == inner.is_some() || (!with && text.matches(&**name).count() > 1);
+                assert!(same, "the member {name:?} of {text:?}");
             }
         }
     }
