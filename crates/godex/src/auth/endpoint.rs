@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ pub(super) async fn ask(
         // Without a Codex-like name the call is answered by a challenge page.
         .header(USER_AGENT, &settings.user_agent)
         .header("originator", &settings.originator)
-        .body(Full::new(Bytes::from(body.to_string())))
+        .body(Bytes::from(body.to_string()))
         .map_err(|error| Refusal::Passing(error.to_string()))?;
     let (status, body) = exchange_in_time(http, request).await.map_err(Refusal::Passing)?;
     read(status, &body)
@@ -101,7 +101,7 @@ pub(super) async fn ask(
 /// Why there is no answer, in words.
 pub(super) async fn exchange_in_time(
     http: &HttpClient,
-    request: Request<Full<Bytes>>,
+    request: Request<Bytes>,
 ) -> Result<(StatusCode, Bytes), String> {
     tokio::time::timeout(TIMEOUT, exchange(http, request))
         .await
@@ -110,7 +110,7 @@ pub(super) async fn exchange_in_time(
 
 async fn exchange(
     http: &HttpClient,
-    request: Request<Full<Bytes>>,
+    request: Request<Bytes>,
 ) -> Result<(StatusCode, Bytes), String> {
     let response = http.request(request).await.map_err(|error| in_full(&error))?;
     let status = response.status();

@@ -11,7 +11,6 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
@@ -349,7 +348,7 @@ async fn send<T: serde::de::DeserializeOwned>(
         // Without a Codex-like name the call is answered by a challenge page.
         .header(USER_AGENT, &issuer.user_agent)
         .header("originator", &issuer.originator)
-        .body(Full::new(Bytes::from(body)))
+        .body(Bytes::from(body))
         .map_err(|error| Error::Unreachable(error.to_string()))?;
     let (status, body) =
         endpoint::exchange_in_time(&issuer.http, request).await.map_err(Error::Unreachable)?;

@@ -7,11 +7,10 @@ use bytes::{Bytes, BytesMut};
 use godex_core::codex::fault::{Fault, Refusal};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Limited};
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::connect::{ConnectError, HttpClient, was_stale};
+use super::connect::{self, AnswerBody, HttpClient};
 use crate::auth::{Credentials, Login};
 use crate::clock;
 use crate::config::Config;
@@ -62,8 +61,8 @@ impl Backend {
         credentials: &Credentials,
         body: Bytes,
         passed: &HeaderMap,
-    ) -> Result<Response<Incoming>, Failed> {
-        let mut request = Request::new(Full::new(body));
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.responses.clone();
         let headers = request.headers_mut();
@@ -87,8 +86,8 @@ impl Backend {
         credentials: &Credentials,
         client_version: &str,
         etag: Option<&HeaderValue>,
-    ) -> Result<Response<Incoming>, Failed> {
-        let mut request = Request::new(Full::default());
+    ) -> Result<Response<AnswerBody>, Failed> {
+        let mut request = Request::new(Bytes::new());
         let uri = format!("{}?client_version={client_version}", self.models);
         *request.uri_mut() = uri.parse().map_err(|_| Fault::Unreachable)?;
         let headers = request.headers_mut();
@@ -110,7 +109,7 @@ impl Backend {
         headers.insert(ORIGINATOR, self.originator.clone());
     }
 
-    async fn attempt(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failed> {
+    async fn attempt(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, Failed> {
         let begun = clock::monotonic();
         let sent = tokio::time::timeout(self.header_timeout, self.http.request(request)).await;
         let answer = match sent {
@@ -164,17 +163,17 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// A connection that failed, before or while the request was under way.
-fn broken(error: &hyper_util::client::legacy::Error, begun: Instant) -> Failed {
-    if let Some(cause) = ConnectError::of(error) {
+fn broken(error: &connect::Error, begun: Instant) -> Failed {
+    if let Some(cause) = error.connect() {
         tracing::warn!("no connection to the backend: {cause}");
         return Fault::Unreachable.into();
     }
     tracing::warn!("the connection to the backend broke before an answer");
-    let stale = was_stale(error, begun);
+    let stale = error.is_stale(begun);
     Failed { stale, ..Fault::Broken(godex_core::codex::fault::Break::Cut).into() }
 }
 
-async fn error_body(body: Incoming) -> Bytes {
+async fn error_body(body: AnswerBody) -> Bytes {
     let mut collected = BytesMut::new();
     let mut body = Limited::new(body, ERROR_BODY);
     let read = async {

@@ -5,7 +5,12 @@
 //! environment (`HTTPS_PROXY` and its family). Knows nothing of what is asked or answered, and
 //! follows no redirect.
 
+mod answer;
 mod connector;
+mod error;
+mod http1;
+mod http2;
+mod pool;
 mod tls;
 
 use std::future::Future;
@@ -19,18 +24,17 @@ use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
-use hyper_util::client::legacy::{Client, Error};
 use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+pub(crate) use self::answer::{AnswerBody, BodyError};
 use self::connector::Connector;
+pub(crate) use self::error::{ConnectError, Error};
+use self::http2::Offers;
+use self::pool::{Home, Origin, Pool};
 use self::tls::Tls;
-use crate::clock;
-
-/// What a request carries upstream: the whole body, in one piece.
-pub(crate) type UpstreamBody = Full<Bytes>;
 
 /// How long an idle connection waits for its next request.
 const POOL_IDLE: Duration = Duration::from_secs(90);
@@ -47,10 +51,16 @@ const CONNECTION_WINDOW: u32 = 128 << 20;
 /// streams run at a time and the rest wait in line, behind answers that may last for minutes.
 const REQUESTS_PER_H2: u32 = 100;
 
-/// Sends requests over pooled connections. Clones share the pool.
+/// Sends requests over pooled connections. Clones share the pools.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
-    pool: Client<Connector, UpstreamBody>,
+    connector: Connector,
+    /// The connections that speak HTTP/1.1.
+    idle: Pool,
+    /// The connections of servers that offer HTTP/2.
+    shared: Client<Connector, Full<Bytes>>,
+    /// Which servers these are.
+    offers: Offers,
     proxies: Arc<Matcher>,
 }
 
@@ -61,20 +71,6 @@ struct Assigned(Arc<AtomicU32>);
 /// When a connection was opened.
 #[derive(Clone, Copy)]
 struct Since(Instant);
-
-/// How soon a connection that the other side has closed before shows it.
-const STALE: Duration = Duration::from_secs(5);
-
-/// Whether `error` broke a request that began at `begun` on a connection that was older: as a rule
-/// the other side was about to close it, unused for long, when the request was on its way.
-pub(crate) fn was_stale(error: &Error, begun: Instant) -> bool {
-    let mut extras = http::Extensions::new();
-    if let Some(connected) = error.connect_info() {
-        connected.get_extras(&mut extras);
-    }
-    let older = extras.get().is_some_and(|Since(opened)| *opened < begun);
-    older && clock::monotonic().saturating_duration_since(begun) < STALE
-}
 
 /// The client for this machine: its trust store, its proxies.
 ///
@@ -92,8 +88,9 @@ pub(crate) fn direct_client(connect_timeout: Duration) -> HttpClient {
 impl HttpClient {
     fn new(proxies: Matcher, tls: Tls, connect_timeout: Duration) -> Self {
         let proxies = Arc::new(proxies);
-        let connector = Connector::new(Arc::clone(&proxies), tls, connect_timeout);
-        let pool = Client::builder(TokioExecutor::new())
+        let offers = Offers::default();
+        let connector = Connector::new(Arc::clone(&proxies), tls, offers.clone(), connect_timeout);
+        let shared = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
@@ -103,8 +100,8 @@ impl HttpClient {
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .http2_keep_alive_while_idle(true)
-            .build(connector);
-        Self { pool, proxies }
+            .build(connector.clone());
+        Self { connector, idle: Pool::default(), shared, offers, proxies }
     }
 
     /// Sends `request` to the absolute URI it names and resolves when the head of the answer is in.
@@ -112,26 +109,85 @@ impl HttpClient {
     ///
     /// # Errors
     ///
-    /// When there is no connection ([`ConnectError::of`] says why) or it breaks before the answer.
+    /// When there is no connection ([`Error::connect`] says why) or it breaks before the answer.
     pub(crate) async fn request(
         &self,
-        mut request: Request<UpstreamBody>,
-    ) -> Result<Response<Incoming>, Error> {
+        mut request: Request<Bytes>,
+    ) -> Result<Response<AnswerBody>, Error> {
         if request.uri().scheme() == Some(&Scheme::HTTP) {
             self.greet_proxy(&mut request);
-            return self.pool.request(request).await;
         }
-        let captured = capture_connection(&mut request);
-        retiring(self.pool.request(request), &captured).await
+        let Some(origin) = Origin::of(request.uri()).filter(|it| !self.offers.has(it)) else {
+            return Box::pin(self.share(request)).await;
+        };
+        let idle = self.idle.take(&origin);
+        let reused = idle.is_some();
+        let connection = match idle {
+            Some(connection) => connection,
+            // Large, and rarely needed.
+            None => match Box::pin(self.open(request.uri(), &origin)).await? {
+                Some(connection) => connection,
+                None => return Box::pin(self.share_first(request, &origin)).await,
+            },
+        };
+        self.exchange(connection, reused, origin, request).await
     }
 
-    /// Plain requests are read by the proxy itself, so the password travels with each of them.
+    /// A new connection, unless the server wants it to be shared.
+    async fn open(
+        &self,
+        uri: &http::Uri,
+        origin: &Origin,
+    ) -> Result<Option<Box<http1::Connection>>, Error> {
+        let stream = self.connector.connect_in_time(uri.clone()).await?;
+        if !stream.speaks_h2() {
+            return Ok(Some(http1::Connection::new(stream)));
+        }
+        self.offers.add(origin.clone(), stream);
+        Ok(None)
+    }
+
+    async fn share_first(
+        &self,
+        request: Request<Bytes>,
+        origin: &Origin,
+    ) -> Result<Response<AnswerBody>, Error> {
+        let answer = self.share(request).await;
+        // Another connection may have served as well.
+        drop(self.offers.take(origin));
+        answer
+    }
+
+    /// Sends a request on a connection of its own.
+    async fn exchange(
+        &self,
+        mut connection: Box<http1::Connection>,
+        reused: bool,
+        origin: Origin,
+        request: Request<Bytes>,
+    ) -> Result<Response<AnswerBody>, Error> {
+        let answered = connection.exchange(request).await;
+        let reused = reused && !connection.was_heard();
+        let home = Home::new(self.idle.clone(), origin);
+        let answer = answered.and_then(|it| it.over(connection, home));
+        answer.map(|it| it.map(AnswerBody::Http1)).map_err(|fault| Error::Http1 { reused, fault })
+    }
+
+    /// Sends a request on a connection that others may use at the same time.
+    async fn share(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, Error> {
+        let mut request = request.map(Full::new);
+        let captured = capture_connection(&mut request);
+        let answer = retiring(self.shared.request(request), &captured).await?;
+        Ok(answer.map(AnswerBody::Shared))
+    }
+
     /// Whether a proxy is on the way to an address.
     pub(crate) fn has_proxy(&self, uri: &http::Uri) -> bool {
         self.proxies.intercept(uri).is_some()
     }
 
-    fn greet_proxy(&self, request: &mut Request<UpstreamBody>) {
+    /// Plain requests are read by the proxy itself, so the password travels with each of them.
+    fn greet_proxy(&self, request: &mut Request<Bytes>) {
         let proxy = self.proxies.intercept(request.uri());
         if let Some(password) = proxy.as_ref().and_then(|it| it.basic_auth()) {
             request.headers_mut().insert(PROXY_AUTHORIZATION, password.clone());
@@ -169,38 +225,7 @@ fn count(captured: &CaptureConnection) -> bool {
     true
 }
 
-/// Why there is no connection. Names no URL: a proxy's may carry a password.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ConnectError {
-    /// Name, TCP, proxy and TLS together took longer than the connect timeout.
-    #[error("no connection within {} s", .0.as_secs_f32())]
-    TimedOut(Duration),
-    /// The name does not resolve, or nobody listens there.
-    #[error("cannot connect")]
-    Unreachable(#[source] BoxError),
-    /// The proxy of the environment refused, or does not speak the protocol it should.
-    #[error("the proxy refused the connection")]
-    Proxy(#[source] BoxError),
-    /// The certificate is not trusted, or the other side does not speak TLS.
-    #[error("no secure connection")]
-    Tls(#[source] BoxError),
-}
-
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
-
-impl ConnectError {
-    /// Why `error` happened, if it happened before there was a connection.
-    pub(crate) fn of(error: &Error) -> Option<&Self> {
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
-    }
-}
 
 #[cfg(test)]
 mod tests;

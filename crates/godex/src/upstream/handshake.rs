@@ -11,9 +11,9 @@ use godex_core::responses::event::{Event, Kind};
 use godex_core::sse::{Decoder, Frame};
 use godex_core::tap;
 use http::HeaderMap;
-use hyper::body::Incoming;
 
 use super::backend::Failed;
+use super::connect::AnswerBody;
 use super::patience::{Patience, Silent};
 use crate::clock;
 
@@ -35,7 +35,7 @@ pub(crate) struct Opened {
     /// The reader of what is still to come.
     pub(crate) decoder: Decoder,
     /// Where it comes from.
-    pub(crate) body: Incoming,
+    pub(crate) body: AnswerBody,
 }
 
 /// Reads on until the model has begun to speak.
@@ -46,7 +46,7 @@ pub(crate) struct Opened {
 pub(super) async fn shake(
     headers: HeaderMap,
     generation: u64,
-    body: Incoming,
+    body: AnswerBody,
     idle: Duration,
 ) -> Result<Opened, Failed> {
     match begin(body, idle).await {
@@ -56,9 +56,9 @@ pub(super) async fn shake(
 }
 
 async fn begin(
-    mut body: Incoming,
+    mut body: AnswerBody,
     idle: Duration,
-) -> Result<(VecDeque<Frame>, Decoder, Incoming), Fault> {
+) -> Result<(VecDeque<Frame>, Decoder, AnswerBody), Fault> {
     let mut decoder = Decoder::new(LONGEST_EVENT);
     let mut held = VecDeque::new();
     let (mut bytes, mut first) = (0, true);

@@ -5,13 +5,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::connect::{AnswerBody, BodyError};
 use crate::clock;
 
 /// What a body has to say next: a piece, its end, or that it broke.
-pub(crate) type Next = Option<Result<http_body::Frame<bytes::Bytes>, hyper::Error>>;
+pub(crate) type Next = Option<Result<http_body::Frame<bytes::Bytes>, BodyError>>;
 
 /// Nothing came in time.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Patience {
     /// When it does not.
     pub(crate) async fn next(
         &mut self,
-        body: &mut Incoming,
+        body: &mut AnswerBody,
         until: Instant,
     ) -> Result<Next, Silent> {
         std::future::poll_fn(|cx| match Pin::new(&mut *body).poll_frame(cx) {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use godex_core::key::ApiKey;
 use http::Request;
 use http::header::{AUTHORIZATION, USER_AGENT};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 
 use crate::cli::proxy;
@@ -43,7 +43,7 @@ async fn ask(url: &str, key: &ApiKey) -> Option<Vec<String>> {
             .uri(format!("{url}/models"))
             .header(AUTHORIZATION, format!("Bearer {}", key.expose()))
             .header(USER_AGENT, concat!("godex/", env!("CARGO_PKG_VERSION")))
-            .body(Full::new(Bytes::new()))
+            .body(Bytes::new())
             .ok()?;
         let response = http.request(request).await.ok()?;
         let status = response.status();

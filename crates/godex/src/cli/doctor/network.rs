@@ -7,7 +7,7 @@ use bytes::Bytes;
 use godex_core::codex::catalogue::Catalogue;
 use http::header::{ACCEPT, AUTHORIZATION, DATE, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::{BodyExt as _, Limited};
 use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::account::Login;
@@ -210,11 +210,9 @@ async fn ask(asking: &Asking<'_>) -> Result<Answer, (String, Remedy)> {
         }
     }
     let unusable = |_| ("its address cannot be used".to_owned(), network(asking.ways));
-    let request = request.body(Full::new(Bytes::new())).map_err(unusable)?;
-    let answer = http
-        .request(request)
-        .await
-        .map_err(|error| unreachable(ConnectError::of(&error), asking))?;
+    let request = request.body(Bytes::new()).map_err(unusable)?;
+    let answer =
+        http.request(request).await.map_err(|error| unreachable(error.connect(), asking))?;
     let (head, body) = answer.into_parts();
     let body = Limited::new(body, MAX_ANSWER).collect().await;
     let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();

@@ -19,6 +19,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::http2::Offers;
+use super::pool::Origin;
 use super::tls::{Settled, Tls};
 use super::{Assigned, BoxError, ConnectError, Since};
 use crate::clock;
@@ -38,6 +40,7 @@ pub(crate) struct Connector {
     tcp: HttpConnector,
     proxies: Arc<Matcher>,
     tls: Tls,
+    offers: Offers,
     timeout: Duration,
 }
 
@@ -63,7 +66,7 @@ enum Route {
 }
 
 impl Connector {
-    pub(super) fn new(proxies: Arc<Matcher>, tls: Tls, timeout: Duration) -> Self {
+    pub(super) fn new(proxies: Arc<Matcher>, tls: Tls, offers: Offers, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -74,7 +77,7 @@ impl Connector {
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         // Shared between the addresses of a name, so that a dead one does not use up all of it.
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, proxies, tls, timeout }
+        Self { tcp, proxies, tls, offers, timeout }
     }
 
     fn route(&self, to: &Uri) -> Route {
@@ -89,7 +92,14 @@ impl Connector {
         }
     }
 
-    async fn connect(self, to: Uri) -> Result<Stream, ConnectError> {
+    /// A connection to the server that `to` names.
+    pub(super) async fn connect_in_time(&self, to: Uri) -> Result<Stream, ConnectError> {
+        tokio::time::timeout(self.timeout, self.connect(to))
+            .await
+            .unwrap_or(Err(ConnectError::TimedOut(self.timeout)))
+    }
+
+    async fn connect(&self, to: Uri) -> Result<Stream, ConnectError> {
         let route = self.route(&to);
         let to_server = to.scheme() == Some(&Scheme::HTTPS);
         let to_proxy = matches!(&route, Route::Forward(proxy) | Route::Tunnel(proxy)
@@ -219,12 +229,23 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, to: Uri) -> Self::Future {
-        let (connector, timeout) = (self.clone(), self.timeout);
-        Box::pin(async move {
-            tokio::time::timeout(timeout, connector.connect(to))
-                .await
-                .unwrap_or(Err(ConnectError::TimedOut(timeout)))
-        })
+        if let Some(stream) = Origin::of(&to).and_then(|origin| self.offers.take(&origin)) {
+            return Box::pin(std::future::ready(Ok(stream)));
+        }
+        let connector = self.clone();
+        Box::pin(async move { connector.connect_in_time(to).await })
+    }
+}
+
+impl Stream {
+    /// Whether the other end is a proxy that reads the requests itself.
+    pub(super) fn is_proxied(&self) -> bool {
+        self.proxied
+    }
+
+    /// Whether the server has chosen HTTP/2.
+    pub(super) fn speaks_h2(&self) -> bool {
+        self.io.connected().is_negotiated_h2()
     }
 }
 

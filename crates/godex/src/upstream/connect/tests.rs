@@ -56,7 +56,7 @@ where
 /// Answers every request on one connection; the log tells what it looked like.
 async fn answer(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, h2: bool, log: Log) {
     log.lock().unwrap().push("connection".to_owned());
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let password = text(request.headers(), "proxy-authorization");
         let line =
             format!("{} {} {:?}{password}", request.method(), request.uri(), request.version());
@@ -77,7 +77,7 @@ fn text(headers: &HeaderMap, name: &str) -> String {
 }
 
 /// An answer that a client which follows redirects would not return.
-fn redirect() -> Response<UpstreamBody> {
+fn redirect() -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from("hello"));
     *response.status_mut() = StatusCode::TEMPORARY_REDIRECT;
     let location = http::HeaderValue::from_static("http://127.0.0.1:1/elsewhere");
@@ -159,7 +159,7 @@ fn client_with(proxies: Matcher, tls: Tls) -> HttpClient {
 }
 
 async fn get(client: &HttpClient, uri: &str) -> Result<(StatusCode, Version), Error> {
-    let request = Request::get(uri).body(UpstreamBody::default()).unwrap();
+    let request = Request::get(uri).body(Bytes::new()).unwrap();
     let response = client.request(request).await?;
     let (head, body) = response.into_parts();
     assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
@@ -168,7 +168,7 @@ async fn get(client: &HttpClient, uri: &str) -> Result<(StatusCode, Version), Er
 
 #[track_caller]
 fn assert_reason(error: &Error, expected: fn(&ConnectError) -> bool) {
-    let reason = ConnectError::of(error).expect("a connect error");
+    let reason = error.connect().expect("a connect error");
     assert!(expected(reason), "{reason:?}");
     assert!(!format!("{error:?} {reason}").contains("pass"));
 }

@@ -1,0 +1,184 @@
+//! HTTP/1.1 towards a server (RFC 9112), one request on one connection: the head is written and
+//! read here, the body of the answer goes through [`Framing`].
+//!
+//! Our own, because events are what this program moves: everything that has come is handed on in
+//! one piece, with no task and no queue in between, and an answer that waits holds no buffer.
+
+mod body;
+mod framing;
+mod head;
+
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::rt::{Read, ReadBuf, Write};
+
+pub(super) use self::body::Body;
+use self::framing::Framing;
+use self::head::{Head, Heads};
+use super::connector::Stream;
+use super::pool::Home;
+
+/// How much is read at a time, at most, in bytes.
+const PIECE: usize = 16 << 10;
+
+/// Why a request got no answer, or not all of it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The connection failed.
+    #[error("the connection broke")]
+    Io(#[from] io::Error),
+    /// The other side closed the connection too early.
+    #[error("the connection was closed before the answer was complete")]
+    Closed,
+    /// What came is not HTTP/1.1.
+    #[error("the answer is not valid HTTP: {0}")]
+    Malformed(&'static str),
+}
+
+/// A connection, and what of the request it has not been given yet.
+pub(super) struct Connection {
+    stream: Stream,
+    unsent: Option<Unsent>,
+    /// Whether the other side has begun to answer.
+    heard: bool,
+    /// Whether the other side takes no more of the request.
+    refused: bool,
+}
+
+/// The rest of a request.
+struct Unsent {
+    head: Bytes,
+    body: Bytes,
+}
+
+impl Connection {
+    /// A connection that carries nothing. A stream with its TLS is large; it stays in its place.
+    pub(super) fn new(stream: Stream) -> Box<Self> {
+        Box::new(Self { stream, unsent: None, heard: false, refused: false })
+    }
+
+    /// Whether the other side keeps it open and silent, as far as is known without asking.
+    pub(super) fn is_idle(&mut self) -> bool {
+        let mut room = [MaybeUninit::uninit()];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        let mut cx = Context::from_waker(Waker::noop());
+        Pin::new(&mut self.stream).poll_read(&mut cx, buffer.unfilled()).is_pending()
+    }
+
+    /// Whether the server has begun to answer the last request.
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard
+    }
+
+    /// Sends `request` and reads the head of the answer. The connection goes `home` once the
+    /// answer has been read to its end, if it may be used again; it is closed when the body is
+    /// dropped before.
+    ///
+    /// # Errors
+    ///
+    /// When the connection breaks before there is an answer, or what comes is none.
+    pub(super) async fn exchange(
+        &mut self,
+        mut request: Request<Bytes>,
+    ) -> Result<Answered, Error> {
+        let head = head::write(&request, self.stream.is_proxied());
+        let body = std::mem::take(request.body_mut());
+        self.unsent = Some(Unsent { head: head.into(), body });
+        self.heard = false;
+        let mut heads = Heads::new(request.method());
+        std::future::poll_fn(|cx| self.poll_answer(cx, &mut heads)).await
+    }
+
+    fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        heads: &mut Heads,
+    ) -> Poll<Result<Answered, Error>> {
+        let refused = match self.poll_send(cx) {
+            // The answer may say why.
+            Poll::Ready(Err(error)) => Some(error),
+            Poll::Ready(Ok(())) | Poll::Pending => None,
+        };
+        loop {
+            let mut room = [MaybeUninit::uninit(); PIECE];
+            let mut buffer = ReadBuf::uninit(&mut room);
+            let read = Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled());
+            match read {
+                Poll::Pending => {
+                    return refused.map_or(Poll::Pending, |it| Poll::Ready(Err(Error::Io(it))));
+                }
+                Poll::Ready(read) => read?,
+            }
+            let read = buffer.filled();
+            if read.is_empty() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            self.heard = true;
+            if let Some((head, rest)) = heads.read(read)? {
+                return Poll::Ready(Ok(Answered { head, rest }));
+            }
+        }
+    }
+
+    /// Whether it may carry another request.
+    fn is_free(&self) -> bool {
+        self.unsent.is_none() && !self.refused
+    }
+
+    /// Writes what is left of the request. An error comes once.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let sent = self.poll_rest(cx);
+        if matches!(sent, Poll::Ready(Err(_))) {
+            (self.unsent, self.refused) = (None, true);
+        }
+        sent
+    }
+
+    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(Unsent { head, body }) = &mut self.unsent {
+            let mut stream = Pin::new(&mut self.stream);
+            if head.is_empty() && body.is_empty() {
+                ready!(stream.poll_flush(cx))?;
+                self.unsent = None;
+                break;
+            }
+            let slices = [IoSlice::new(head), IoSlice::new(body)];
+            let written = ready!(stream.as_mut().poll_write_vectored(cx, &slices))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            let of_head = written.min(head.len());
+            drop(head.split_to(of_head));
+            drop(body.split_to(written - of_head));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The head of an answer, and what of its body came with it.
+pub(super) struct Answered {
+    head: Head,
+    rest: Bytes,
+}
+
+impl Answered {
+    /// The answer, whose body goes on with what comes over `connection`.
+    pub(super) fn over(
+        self,
+        connection: Box<Connection>,
+        home: Home,
+    ) -> Result<Response<Body>, Error> {
+        let Head { response, framing, reusable } = self.head;
+        let home = reusable.then_some(home);
+        let body = Body::begin(connection, framing, home, &self.rest)?;
+        Ok(response.map(|()| body))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+//! Connections that are used again, or must not be, against a server that says what it is told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper_util::client::proxy::matcher::Matcher;
+use rustls::RootCertStore;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::tls::Tls;
+use super::super::{AnswerBody, Error as NoAnswer, HttpClient};
+use super::*;
+
+const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
+
+/// A server whose connections are taken one by one.
+struct Server(TcpListener);
+
+impl Server {
+    async fn start() -> Self {
+        Self(TcpListener::bind("127.0.0.1:0").await.unwrap())
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.0.local_addr().unwrap()
+    }
+
+    /// The next connection, with the head of its first request read.
+    async fn accept(&self) -> TcpStream {
+        let mut stream = self.0.accept().await.unwrap().0;
+        read_head(&mut stream).await;
+        stream
+    }
+}
+
+async fn read_head(stream: &mut TcpStream) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+}
+
+fn client() -> HttpClient {
+    let tls = Tls::new(RootCertStore::empty);
+    HttpClient::new(Matcher::builder().build(), tls, Duration::from_secs(10))
+}
+
+type Answer = Result<Response<AnswerBody>, NoAnswer>;
+
+/// A request that is under way.
+fn send(client: &HttpClient, server: &Server, body: Bytes) -> tokio::task::JoinHandle<Answer> {
+    let request = Request::post(format!("http://{}/", server.address())).body(body).unwrap();
+    let client = client.clone();
+    tokio::spawn(async move { client.request(request).await })
+}
+
+async fn text(answer: Answer) -> Result<Bytes, super::super::BodyError> {
+    answer.unwrap().into_body().collect().await.map(http_body_util::Collected::to_bytes)
+}
+
+/// What a request gets when the server says `answer` and closes.
+async fn told(answer: &str) -> Result<Bytes, String> {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    drop(stream);
+    match asked.await.unwrap() {
+        Ok(answer) => text(Ok(answer)).await.map_err(|error| error.to_string()),
+        Err(error) => Err(std::error::Error::source(&error).unwrap().to_string()),
+    }
+}
+
+#[tokio::test]
+async fn a_body_ends_where_it_should_or_it_is_an_error() {
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (answer, expected) in [
+        (HELLO.to_owned(), Ok("hello")),
+        ("HTTP/1.1 200 OK\r\n\r\nhello".to_owned(), Ok("hello")),
+        (format!("{chunked}5\r\nhello\r\n0\r\n\r\n"), Ok("hello")),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello".to_owned(), Err("closed")),
+        (format!("{chunked}5\r\nhello\r\n"), Err("closed")),
+        (format!("{chunked}5\r\nhel"), Err("closed")),
+        (format!("{chunked}hello"), Err("not valid HTTP")),
+        ("HTTP/1.1 200 OK\r\ncontent-".to_owned(), Err("closed")),
+        (String::new(), Err("closed")),
+        ("hello\r\n\r\n".to_owned(), Err("not valid HTTP")),
+    ] {
+        match (told(&answer).await, expected) {
+            (Ok(body), Ok(expected)) => assert_eq!(body, expected),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            (found, expected) => panic!("{answer:?} is {found:?}, not {expected:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_connection_serves_again_once_its_answer_was_read() {
+    let (client, server) = (client(), Server::start().await);
+    let first = send(&client, &server, Bytes::from_static(b"x"));
+    let mut stream = server.accept().await;
+    assert_eq!(stream.read_u8().await.unwrap(), b'x');
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    assert_eq!(text(first.await.unwrap()).await.unwrap(), "hello");
+    let second = send(&client, &server, Bytes::new());
+    read_head(&mut stream).await;
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    assert_eq!(text(second.await.unwrap()).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_connection_that_must_not_serve_again_is_closed() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.0 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+        "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n",
+    ] {
+        let (client, server) = (client(), Server::start().await);
+        let asked = send(&client, &server, Bytes::new());
+        let mut stream = server.accept().await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        assert_eq!(text(asked.await.unwrap()).await.unwrap(), "hello");
+        assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_dropped_takes_its_connection_along() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello").await.unwrap();
+    let mut body = asked.await.unwrap().unwrap().into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    drop(body);
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_has_closed_is_not_used_again() {
+    let (client, server) = (client(), Server::start().await);
+    let first = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    assert_eq!(text(first.await.unwrap()).await.unwrap(), "hello");
+    drop(stream);
+    let answer = loop {
+        let mut again = send(&client, &server, Bytes::new());
+        tokio::select! {
+            mut stream = server.accept() => {
+                stream.write_all(HELLO.as_bytes()).await.unwrap();
+                break again.await.unwrap();
+            }
+            // The news of the end may come a moment after the request; that shows as such.
+            answer = &mut again => {
+                assert!(answer.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+            }
+        }
+    };
+    assert_eq!(text(answer).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_fresh_connection_that_breaks_is_not_called_stale() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::new());
+    drop(server.accept().await);
+    assert!(!asked.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_before_the_whole_request_is_sent_is_read_and_the_rest_is_sent() {
+    const LARGE: usize = 32 << 20;
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::from(vec![b'x'; LARGE]));
+    let mut stream = server.accept().await;
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
+    let reading = tokio::spawn(text(asked.await.unwrap()));
+    let mut rest = vec![0; LARGE];
+    stream.read_exact(&mut rest).await.unwrap();
+    stream.write_all(b"lo").await.unwrap();
+    assert_eq!(reading.await.unwrap().unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_server_that_answers_and_wants_no_more_of_the_request_is_understood() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::from(vec![b'x'; 32 << 20]));
+    let mut stream = server.accept().await;
+    let refusal = "HTTP/1.1 413 Too Large\r\nconnection: close\r\ncontent-length: 5\r\n\r\nhello";
+    stream.write_all(refusal.as_bytes()).await.unwrap();
+    let answer = asked.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 413);
+    drop(stream);
+    assert_eq!(text(Ok(answer)).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_needs_is_closed_in_time() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    assert_eq!(text(asked.await.unwrap()).await.unwrap(), "hello");
+    let now = crate::clock::monotonic();
+    assert!(!client.idle.discard(now), "it may still be needed");
+    assert!(client.idle.discard(now + super::super::POOL_IDLE));
+    assert_eq!(stream.read(&mut [0]).await.unwrap(), 0);
+}
