@@ -80,8 +80,7 @@ impl Pool {
         }
         idle.push_back(Waiting { connection, since: clock::monotonic() });
         if !std::mem::replace(&mut held.swept, true) {
-            // Belongs to the pool, as the tasks of HTTP/2 connections do: ends with it.
-            tokio::spawn(sweep(Arc::downgrade(&self.0)));
+            sweep_from_now(Arc::downgrade(&self.0));
         }
     }
 
@@ -96,6 +95,11 @@ impl Pool {
         held.swept = !held.idle.is_empty();
         !held.swept
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "it ends with the pool; shutdown need not wait")]
+fn sweep_from_now(pool: Weak<Mutex<Held>>) {
+    tokio::spawn(sweep(pool));
 }
 
 /// Looks after the connections until none is left.

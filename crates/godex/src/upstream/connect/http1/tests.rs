@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::tls::Tls;
 use super::super::{AnswerBody, Error as NoAnswer, HttpClient};
 use super::*;
+use crate::tasks::Tasks;
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello";
 
@@ -53,7 +54,7 @@ type Answer = Result<Response<AnswerBody>, NoAnswer>;
 fn send(client: &HttpClient, server: &Server, body: Bytes) -> tokio::task::JoinHandle<Answer> {
     let request = Request::post(format!("http://{}/", server.address())).body(body).unwrap();
     let client = client.clone();
-    tokio::spawn(async move { client.request(request).await })
+    Tasks::default().spawn(async move { client.request(request).await })
 }
 
 async fn text(answer: Answer) -> Result<Bytes, super::super::BodyError> {
@@ -177,7 +178,7 @@ async fn an_answer_that_comes_before_the_whole_request_is_sent_is_read_and_the_r
     let asked = send(&client, &server, Bytes::from(vec![b'x'; LARGE]));
     let mut stream = server.accept().await;
     stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel").await.unwrap();
-    let reading = tokio::spawn(text(asked.await.unwrap()));
+    let reading = Tasks::default().spawn(text(asked.await.unwrap()));
     let mut rest = vec![0; LARGE];
     stream.read_exact(&mut rest).await.unwrap();
     stream.write_all(b"lo").await.unwrap();
