@@ -272,6 +272,7 @@ impl ChatStream {
     fn release(&mut self, out: &mut Vec<u8>) {
         let rest = self.stop.as_mut().map(Stop::rest).unwrap_or_default();
         if !rest.is_empty() {
+            self.stop_thinking(out);
             self.chunk("{\"content\":\"", &rest, "\"}", out);
         }
     }

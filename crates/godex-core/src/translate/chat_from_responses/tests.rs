@@ -163,6 +163,23 @@ fn req2_a_text_that_ends_at_once_still_begins_with_its_role() {
 }
 
 #[test]
+fn text_that_waits_for_a_stop_sequence_is_no_thought() {
+    let delta = |kind: &str, index: u64, text: &str| {
+        format!(
+            "event: {kind}\ndata: {{\"type\":\"{kind}\",\"item_id\":\"i\",\"output_index\":{index},\
+             \"delta\":\"{text}\"}}\n\n"
+        )
+    };
+    let thought = delta("response.reasoning_summary_text.delta", 0, "Hm.");
+    // It might become "ab".
+    let said = delta("response.output_text.delta", 1, "a");
+    let end = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\"}}\n\n";
+    let look = Look { reasoning: ReasoningMode::Think, stop: vec!["ab".to_owned()], ..look() };
+    let (text, ..) = added_up(&translate([&thought, &said, end].concat().as_bytes(), look));
+    assert_eq!(text, "<think>Hm.</think>\n\na");
+}
+
+#[test]
 fn t3_a_call_that_comes_twice_is_told_once() {
     let call = |index: u64, id: &str| {
         let item = format!(
