@@ -2,7 +2,7 @@
 //! nothing that is no JSON; between the two lie numbers without bounds and halves of
 //! characters. Its own limits are the documented ones: 128 levels, and so many members.
 
-use godex_core::json::{self, Body, Malformed, Object, Raw};
+use godex_core::json::{self, Body, Element, Elements, List, Malformed, Object, Raw};
 use serde_json::Value;
 
 use crate::deep;
@@ -59,12 +59,13 @@ fn check_value(text: &str, value: Option<&Value>) {
     let list = raw.list();
     assert_eq!(list.is_some(), value.is_array());
     if let (Some(list), Value::Array(values)) = (list, value) {
-        let elements = raw.elements().expect("it is a list");
+        let elements = Elements::of(raw).expect("it is a list");
+        let elements = elements.list();
         assert_eq!((list.len(), elements.len()), (values.len(), values.len()));
-        for ((raw, element), value) in list.iter().zip(&elements).zip(values) {
+        for ((raw, element), value) in list.iter().zip(elements.iter()).zip(values) {
             assert_eq!(raw.get(), element.raw.get());
             assert_eq!(deep::value(raw.get()).as_ref(), Some(value));
-            assert_eq!(element.object.is_some(), value.is_object());
+            check_element(element, value);
         }
     }
     let object = Object::of(raw);
@@ -83,12 +84,20 @@ fn check_body(text: &str, value: Option<&Value>) {
         (Err(error), _) => judged(text, object, Err(error)),
         (Ok(body), _) => {
             judged(text, object, Ok(()));
-            let fields = body.into_fields();
             if let Some(value) = object {
-                let members = fields.iter().map(|(name, it)| (name.to_string(), it.raw()));
+                let members = body.fields().map(|(name, it)| (name.to_string(), it.raw));
                 check_members(members.collect(), value);
+                for (name, field) in body.fields() {
+                    let values = value.get(&**name).and_then(Value::as_array);
+                    assert_eq!(field.list.map(List::len), values.map(Vec::len));
+                    let elements = field.list.iter().flat_map(|list| list.iter());
+                    elements.zip(values.into_iter().flatten()).for_each(|(element, value)| {
+                        assert_eq!(deep::value(element.raw.get()).as_ref(), Some(value));
+                        check_element(element, value);
+                    });
+                }
             }
-            for (name, _) in &fields {
+            for (name, _) in body.fields() {
                 let with = Object::with_member(text, name).is_some();
                 let inner = Object::of_text(text).and_then(|it| it.get(name)).and_then(Object::of);
                 // Of a name that is written more than once, an earlier object may have names that
@@ -97,6 +106,15 @@ fn check_body(text: &str, value: Option<&Value>) {
                 assert!(same, "the member {name:?} of {text:?}");
             }
         }
+    }
+}
+
+/// An element of a list, taken apart if it is an object.
+fn check_element(element: Element<'_, '_>, value: &Value) {
+    assert_eq!(element.object.is_some(), value.is_object());
+    if let Some(object) = element.object {
+        let members = object.iter().map(|(name, raw)| (name.to_owned(), raw));
+        check_members(members.collect(), value);
     }
 }
 

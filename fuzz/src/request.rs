@@ -32,8 +32,8 @@ const INSTRUCTIONS: &str = "You are a helpful assistant.";
 /// Checks a body on `/v1/responses`.
 pub fn responses(data: &[u8]) {
     let Some(body) = plain(data) else { return };
-    check(data, Dialect::Codex, |refusals| request::read(body.clone(), Dialect::Codex, refusals));
-    let read = |refusals: &Refusals| request::read(body.clone(), Dialect::Standard, refusals);
+    check(data, Dialect::Codex, |refusals| request::read(&body, Dialect::Codex, refusals));
+    let read = |refusals: &Refusals| request::read(&body, Dialect::Standard, refusals);
     if check(data, Dialect::Standard, read) {
         follow_up(data);
     }
@@ -44,7 +44,7 @@ pub fn chat(data: &[u8]) {
     let Some(body) = plain(data) else { return };
     for shown in [true, false] {
         check(data, Dialect::Standard, |refusals| {
-            let (ask, draft, _) = responses_from_chat::read_either(body.clone(), refusals, shown)?;
+            let (ask, draft, _) = responses_from_chat::read_either(&body, refusals, shown)?;
             Ok((ask, draft))
         });
     }
@@ -113,10 +113,11 @@ fn judge(sent: &[u8], data: &[u8], dialect: Dialect, refusals: &Refusals) {
     let text = std::str::from_utf8(sent).expect("what is sent is UTF-8");
     assert!(deep::is_json(text), "what is sent is no JSON: {text}");
     assert!(sent.len() <= GROWTH * data.len() + FIXED, "{} of {}", sent.len(), data.len());
-    let names = Body::parse(sent).map(Body::into_fields).unwrap_or_default();
-    for (place, (name, _)) in names.iter().enumerate() {
+    let body = Body::parse(sent).ok();
+    let names: Vec<_> = body.iter().flat_map(Body::fields).map(|(name, _)| name).collect();
+    for (place, name) in names.iter().enumerate() {
         assert!(!refusals.refuses(name), "the backend refuses {name}");
-        let again = names.iter().skip(place + 1).any(|(other, _)| other == name);
+        let again = names.iter().skip(place + 1).any(|other| other == name);
         assert!(!again, "{name} goes twice");
     }
     let Some(sent) = deep::value(text) else {
@@ -149,7 +150,7 @@ fn judge(sent: &[u8], data: &[u8], dialect: Dialect, refusals: &Refusals) {
 /// How many members an object has as it is written.
 fn count_of(text: &str, value: &Value) -> usize {
     match value {
-        Value::Object(_) => Body::parse(text.as_bytes()).map_or(0, |it| it.into_fields().len()),
+        Value::Object(_) => Body::parse(text.as_bytes()).map_or(0, |it| it.fields().count()),
         _ => 0,
     }
 }
@@ -195,7 +196,7 @@ fn turn(
     now: Instant,
 ) -> Option<usize> {
     let refusals = Refusals::default();
-    let (ask, draft) = request::read(plain(data)?, Dialect::Standard, &refusals).ok()?;
+    let (ask, draft) = request::read(&plain(data)?, Dialect::Standard, &refusals).ok()?;
     let references = turns::references(&draft);
     let recalled = turns.recall(key, ask.previous.as_deref(), &references, now).ok()?;
     // From here on it may borrow from what was recalled, too.

@@ -1,6 +1,8 @@
 //! JSON kept as pieces of its own text: an object is the list of its fields, each value the
 //! bytes the client wrote. What nobody needs to understand is copied, never rebuilt.
 
+mod body;
+mod fault;
 mod run;
 mod scan;
 
@@ -10,6 +12,7 @@ use std::collections::HashMap;
 use serde::de::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+pub use self::body::{Body, Element, Elements, List, Value};
 use self::scan::Scanner;
 
 /// The deepest nesting a request may have; `serde_json` draws the same line.
@@ -51,7 +54,7 @@ impl<'a> Raw<'a> {
     pub fn parse(text: &'a str) -> Result<Self, Malformed> {
         let mut scanner = Scanner::new(text);
         let value = scanner.value().and_then(|value| scanner.end().map(|()| value));
-        value.map_err(|fault| fault.explain(text))
+        value.map_err(|_| scanner.explain())
     }
 
     /// The string that begins at `start` of a text; `None` when none does.
@@ -80,6 +83,11 @@ impl<'a> Raw<'a> {
         self.0.starts_with('{')
     }
 
+    /// Whether the value is a list.
+    pub fn is_list(self) -> bool {
+        self.0.starts_with('[')
+    }
+
     /// What stands between the quotes of a string, escapes as written.
     pub fn escaped(self) -> Option<&'a str> {
         self.0.strip_prefix('"')?.strip_suffix('"')
@@ -99,103 +107,9 @@ impl<'a> Raw<'a> {
         }
     }
 
-    /// A list as its elements, the objects among them taken apart on the way; `None` when the
-    /// value is something else.
-    pub fn elements(self) -> Option<Vec<Element<'a>>> {
-        Scanner::trusting(self.0).elements(0).ok()
-    }
-
     /// A list as its elements; `None` when the value is something else.
     pub fn list(self) -> Option<Vec<Self>> {
         Scanner::trusting(self.0).values().ok()
-    }
-}
-
-/// The value of a field of a [`Body`].
-#[derive(Clone)]
-pub struct Value<'a> {
-    raw: Raw<'a>,
-    /// What is in it, if it is a list.
-    elements: Option<Vec<Element<'a>>>,
-}
-
-shape!(Value<'_>, it => "Value({} bytes)", it.raw.0.len());
-
-impl<'a> Value<'a> {
-    /// Its text.
-    pub fn raw(&self) -> Raw<'a> {
-        self.raw
-    }
-
-    /// Its elements; `None` when it is no list of a [`Body`].
-    pub fn elements(&self) -> Option<&[Element<'a>]> {
-        self.elements.as_deref()
-    }
-
-    /// Its elements; `None` when it is no list.
-    pub fn into_elements(self) -> Option<Vec<Element<'a>>> {
-        self.elements.or_else(|| self.raw.elements())
-    }
-}
-
-impl<'a> From<Raw<'a>> for Value<'a> {
-    fn from(raw: Raw<'a>) -> Self {
-        Self { raw, elements: None }
-    }
-}
-
-/// The body of a request: one object, read in one pass together with the lists and the
-/// objects in them, which make up nearly all of a request. A field that was written twice
-/// keeps its first place and its last value.
-#[derive(Clone)]
-pub struct Body<'a> {
-    fields: Vec<(Cow<'a, str>, Value<'a>)>,
-}
-
-shape!(Body<'_>, it => "Body({} fields)", it.fields.len());
-
-impl<'a> Body<'a> {
-    /// Reads a body.
-    ///
-    /// # Errors
-    ///
-    /// When it is not one JSON object, not UTF-8 or nested too deeply.
-    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
-        let text = utf8(body)?;
-        let mut scanner = Scanner::new(text);
-        let fields = scanner.body().and_then(|fields| scanner.end().map(|()| fields));
-        let mut fields = fields.map_err(|fault| fault.explain(text))?;
-        keep_last_of_each(&mut fields);
-        Ok(Self { fields })
-    }
-
-    /// The value of a field; `null` counts as absent.
-    pub fn some(&self, name: &str) -> Option<&Value<'a>> {
-        let field = self.fields.iter().find(|(key, _)| key == name);
-        field.map(|(_, value)| value).filter(|value| !value.raw.is_null())
-    }
-
-    /// The fields in the order written.
-    pub fn into_fields(self) -> Vec<(Cow<'a, str>, Value<'a>)> {
-        self.fields
-    }
-}
-
-/// One element of a list.
-#[derive(Clone)]
-pub struct Element<'a> {
-    /// Its text.
-    pub raw: Raw<'a>,
-    /// Its fields, if it is an object.
-    pub object: Option<Object<'a>>,
-}
-
-shape!(Element<'_>, it => "Element({} bytes)", it.raw.0.len());
-
-impl<'a> Element<'a> {
-    /// One value by itself.
-    pub fn of(raw: Raw<'a>) -> Self {
-        Self { raw, object: Object::of(raw) }
     }
 }
 
@@ -219,11 +133,45 @@ pub(crate) fn unescape(escaped: &str) -> Option<Cow<'_, str>> {
     serde_json::from_str::<String>(&format!("\"{escaped}\"")).ok().map(Cow::Owned)
 }
 
+/// A field: its name and its value.
+type Member<'a> = (Cow<'a, str>, Raw<'a>);
+
+/// The fields of an object, in the order written.
+#[derive(Clone, Copy)]
+pub struct Members<'s, 'a>(&'s [Member<'a>]);
+
+shape!(Members<'_, '_>, it => "Members({})", it.0.len());
+
+impl<'s, 'a> Members<'s, 'a> {
+    /// The value of a field, absent and `null` being different things.
+    #[inline]
+    pub fn get(self, name: &str) -> Option<Raw<'a>> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// The value of a field; `null` counts as absent.
+    #[inline]
+    pub fn some(self, name: &str) -> Option<Raw<'a>> {
+        self.get(name).filter(|value| !value.is_null())
+    }
+
+    /// The field as a string, if it is one.
+    #[inline]
+    pub fn string(self, name: &str) -> Option<Cow<'a, str>> {
+        self.get(name).and_then(Raw::string)
+    }
+
+    /// The fields in the order written.
+    pub fn iter(self) -> impl Iterator<Item = (&'s str, Raw<'a>)> {
+        self.0.iter().map(|(key, value)| (key.as_ref(), *value))
+    }
+}
+
 /// An object as the list of its fields, in the order written. A field that was written twice
 /// keeps its first place and its last value.
 #[derive(Default, Clone)]
 pub struct Object<'a> {
-    fields: Vec<(Cow<'a, str>, Raw<'a>)>,
+    fields: Vec<Member<'a>>,
 }
 
 shape!(Object<'_>, it => "Object({} fields)", it.fields.len());
@@ -241,7 +189,7 @@ impl<'a> Object<'a> {
     fn checked(text: &'a str) -> Result<Self, Malformed> {
         let mut scanner = Scanner::new(text);
         let fields = scanner.fields().and_then(|fields| scanner.end().map(|()| fields));
-        Ok(Self::of_fields(fields.map_err(|fault| fault.explain(text))?))
+        Ok(Self::of_fields(fields.map_err(|_| scanner.explain())?))
     }
 
     /// Reads an object that is part of valid JSON; `None` when it is something else.
@@ -263,24 +211,30 @@ impl<'a> Object<'a> {
         Some((Self::of_fields(fields), Self::of_fields(member?)))
     }
 
+    /// Its fields.
+    #[inline]
+    pub fn members(&self) -> Members<'_, 'a> {
+        Members(&self.fields)
+    }
+
     /// The value of a field, absent and `null` being different things.
     pub fn get(&self, name: &str) -> Option<Raw<'a>> {
-        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| *value)
+        self.members().get(name)
     }
 
     /// The value of a field; `null` counts as absent.
     pub fn some(&self, name: &str) -> Option<Raw<'a>> {
-        self.get(name).filter(|value| !value.is_null())
+        self.members().some(name)
     }
 
     /// The field as a string, if it is one.
     pub fn string(&self, name: &str) -> Option<Cow<'a, str>> {
-        self.get(name).and_then(Raw::string)
+        self.members().string(name)
     }
 
     /// The fields in the order written.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Raw<'a>)> {
-        self.fields.iter().map(|(key, value)| (key.as_ref(), *value))
+        self.members().iter()
     }
 
     /// The fields in the order written, by value.
@@ -288,42 +242,54 @@ impl<'a> Object<'a> {
         self.fields
     }
 
-    fn of_fields(mut fields: Vec<(Cow<'a, str>, Raw<'a>)>) -> Self {
-        keep_last_of_each(&mut fields);
+    fn of_fields(mut fields: Vec<Member<'a>>) -> Self {
+        keep_last_of_each(&mut fields, 0);
         Self { fields }
     }
 }
 
-/// Of fields that were written more than once, keeps the first place and the last value.
-fn keep_last_of_each<V>(fields: &mut Vec<(Cow<'_, str>, V)>) {
-    if !has_duplicates(fields) {
+/// Of the fields from `first` on that were written more than once, keeps the first place and the
+/// last value.
+fn keep_last_of_each<V>(fields: &mut Vec<(Cow<'_, str>, V)>, first: usize) {
+    if are_distinct(fields.get(first..).unwrap_or_default()) {
         return;
     }
     let mut places: HashMap<Cow<'_, str>, usize> = HashMap::new();
-    let mut kept: Vec<(Cow<'_, str>, V)> = Vec::with_capacity(fields.len());
-    for (key, value) in fields.drain(..) {
-        if let Some(slot) = places.get(&key).and_then(|place| kept.get_mut(*place)) {
+    for (key, value) in fields.split_off(first) {
+        if let Some(slot) = places.get(&key).and_then(|place| fields.get_mut(*place)) {
             slot.1 = value;
         } else {
-            places.insert(key.clone(), kept.len());
-            kept.push((key, value));
+            places.insert(key.clone(), fields.len());
+            fields.push((key, value));
         }
     }
-    *fields = kept;
 }
 
-fn has_duplicates<V>(fields: &[(Cow<'_, str>, V)]) -> bool {
-    if fields.len() > FEW_FIELDS {
-        return true;
-    }
-    let mut rest = fields;
-    while let Some(((key, _), tail)) = rest.split_first() {
-        if tail.iter().any(|(other, _)| other == key) {
-            return true;
+/// Whether no name is written twice; of many fields, no answer is not said.
+fn are_distinct<V>(fields: &[(Cow<'_, str>, V)]) -> bool {
+    // Names that differ in this are different: mostly, all do.
+    let mark = |name: &str| {
+        let ends = name.as_bytes().first().zip(name.as_bytes().last());
+        let ends = ends.map_or(0, |(first, last)| usize::from(*first) * 3 + usize::from(*last));
+        1_u64 << ((ends + name.len()) % 64)
+    };
+    let mut marks = 0;
+    let differ = fields.iter().all(|(name, _)| {
+        let before = marks;
+        marks |= mark(name);
+        marks != before
+    });
+    differ || (fields.len() <= FEW_FIELDS && differ_by_pairs(fields))
+}
+
+fn differ_by_pairs<V>(mut fields: &[(Cow<'_, str>, V)]) -> bool {
+    while let Some(((key, _), rest)) = fields.split_first() {
+        if rest.iter().any(|(other, _)| other == key) {
+            return false;
         }
-        rest = tail;
+        fields = rest;
     }
-    false
+    true
 }
 
 /// Appends `text` as a JSON string.

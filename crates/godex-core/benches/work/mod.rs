@@ -164,13 +164,13 @@ fn prepare(draft: &Draft<'_>) -> Outgoing {
 
 fn responses(text: &str) {
     let body = Body::parse(text.as_bytes()).unwrap();
-    let (_, draft) = request::read(body, Dialect::Standard, &Refusals::default()).unwrap();
+    let (_, draft) = request::read(&body, Dialect::Standard, &Refusals::default()).unwrap();
     black_box(prepare(&draft));
 }
 
 fn chat(text: &str) {
     let body = Body::parse(text.as_bytes()).unwrap();
-    let read = responses_from_chat::read(body, &Refusals::default(), true);
+    let read = responses_from_chat::read(&body, &Refusals::default(), true);
     black_box(prepare(&read.unwrap().1));
 }
 

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::refused::{Place, Refused};
-use crate::json::{self, Element, Object, Raw, Writer};
+use crate::json::{self, Element, Elements, Members, Object, Raw, Writer};
 
 /// Whose words they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,10 +48,11 @@ pub fn parts<'a>(
     if is_one_text(content, voice) {
         return Ok(Cow::Borrowed(content.get()));
     }
-    let Some(list) = content.elements() else {
+    let Some(elements) = Elements::of(content) else {
         return Err(Refused::kind(path, "a string or a list of content parts"));
     };
     let mut changed = false;
+    let list = elements.list();
     let mut parts = Vec::with_capacity(list.len());
     for (index, element) in list.iter().enumerate() {
         match part(element, voice, Place::Index(&path, index), dropped)? {
@@ -111,7 +112,7 @@ pub fn texts(content: Raw<'_>) -> Option<Vec<&str>> {
 }
 
 fn part<'a>(
-    element: &Element<'a>,
+    element: Element<'_, 'a>,
     voice: Voice,
     path: Place<'_>,
     dropped: &mut Vec<String>,
@@ -120,7 +121,7 @@ fn part<'a>(
     if let Some(text) = raw.escaped() {
         return Ok((!text.is_empty()).then(|| Cow::Owned(text_part(voice, text))));
     }
-    let Some(object) = &element.object else {
+    let Some(object) = element.object else {
         return Err(Refused::kind(path, "a content part"));
     };
     let kind = object.string("type");
@@ -145,7 +146,7 @@ fn part<'a>(
 }
 
 /// A part nobody here has to change, but for the one field Codex refuses inside content.
-fn untouched<'a>(raw: Raw<'a>, object: &Object<'a>, dropped: &mut Vec<String>) -> Cow<'a, str> {
+fn untouched<'a>(raw: Raw<'a>, object: Members<'_, 'a>, dropped: &mut Vec<String>) -> Cow<'a, str> {
     if !CACHE_HINTS.iter().any(|hint| object.get(hint).is_some()) {
         return Cow::Borrowed(raw.get());
     }
@@ -158,7 +159,7 @@ fn untouched<'a>(raw: Raw<'a>, object: &Object<'a>, dropped: &mut Vec<String>) -
 const CACHE_HINTS: [&str; 2] = ["prompt_cache_breakpoint", "cache_control"];
 
 /// Writes the members of a part that are not `known` as they are, but for those Codex refuses.
-fn rest(object: &Object<'_>, known: &[&str], writer: &mut Writer, dropped: &mut Vec<String>) {
+fn rest(object: Members<'_, '_>, known: &[&str], writer: &mut Writer, dropped: &mut Vec<String>) {
     for (name, value) in object.iter().filter(|(name, _)| !known.contains(name)) {
         if !CACHE_HINTS.contains(&name) {
             writer.raw(name, value.get());
@@ -176,7 +177,7 @@ fn drop_named(name: &str, dropped: &mut Vec<String>) {
 
 fn text<'a>(
     raw: Raw<'a>,
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     voice: Voice,
     path: Place<'_>,
     dropped: &mut Vec<String>,
@@ -201,7 +202,7 @@ fn text<'a>(
 
 fn refusal<'a>(
     raw: Raw<'a>,
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     voice: Voice,
     path: Place<'_>,
     dropped: &mut Vec<String>,
@@ -218,7 +219,7 @@ fn refusal<'a>(
 
 /// Chat's `image_url`, a string or `{url, detail}`, as `input_image`.
 fn image<'a>(
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     path: Place<'_>,
     dropped: &mut Vec<String>,
 ) -> Result<Cow<'a, str>, Refused> {
@@ -249,7 +250,7 @@ fn image<'a>(
 
 /// Chat's `file` part as `input_file`.
 fn file<'a>(
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     path: Place<'_>,
     dropped: &mut Vec<String>,
 ) -> Result<Cow<'a, str>, Refused> {

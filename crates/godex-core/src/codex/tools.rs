@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::names::{ToolNames, wire_name};
 use super::refused::{Place, Refused};
-use crate::json::{self, Element, Object, Raw, Value, Writer};
+use crate::json::{self, Element, Members, Object, Raw, Value, Writer};
 
 /// The schema of a function that takes nothing.
 const NO_PARAMETERS: &str = r#"{"type":"object","properties":{}}"#;
@@ -61,11 +61,11 @@ impl<'a> Tools<'a> {
     /// # Errors
     ///
     /// When it is not a list of tools.
-    pub fn read(&mut self, value: Value<'a>, param: &str) -> Result<(), Refused> {
-        if value.raw().is_null() {
+    pub fn read(&mut self, value: Value<'_, 'a>, param: &str) -> Result<(), Refused> {
+        if value.raw.is_null() {
             return Ok(());
         }
-        let Some(list) = value.into_elements() else {
+        let Some(list) = value.list else {
             return Err(Refused::kind(param, "a list of tools"));
         };
         self.list.reserve(list.len());
@@ -165,9 +165,9 @@ fn renamed(tool: &str, name: &str) -> String {
     writer.finish_text()
 }
 
-fn tool<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
+fn tool<'a>(element: Element<'_, 'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
     let raw = element.raw;
-    let Some(object) = &element.object else {
+    let Some(object) = element.object else {
         return Err(Refused::kind(path, "a tool"));
     };
     let kind = object.string("type");
@@ -201,9 +201,13 @@ fn tool<'a>(element: &Element<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused>
     }
 }
 
-fn function<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
+fn function<'a>(
+    raw: Raw<'a>,
+    object: Members<'_, 'a>,
+    path: Place<'_>,
+) -> Result<Tool<'a>, Refused> {
     let nested = object.some("function").and_then(Object::of);
-    let inner = nested.as_ref().unwrap_or(object);
+    let inner = nested.as_ref().map_or(object, Object::members);
     let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
         let param =
             if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
@@ -241,7 +245,7 @@ fn is_empty_object(value: Raw<'_>) -> bool {
 }
 
 /// A custom tool; chat nests it, and nests the grammar of its format once more.
-fn custom<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
+fn custom<'a>(raw: Raw<'a>, object: Members<'_, 'a>, path: Place<'_>) -> Result<Tool<'a>, Refused> {
     let Some(inner) = object.some("custom").and_then(Object::of) else {
         let Some(name) = object.string("name") else {
             return Err(Refused::missing(Place::Member(&path, "name")));
@@ -273,9 +277,16 @@ fn custom<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Tool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::json::Body;
 
     fn raw(text: &str) -> Raw<'_> {
         Raw::parse(text).unwrap()
+    }
+
+    fn read(tools: &mut Tools<'static>, list: &str) -> Result<(), Refused> {
+        let text = format!(r#"{{"tools":{list}}}"#).leak();
+        let body = Body::parse(text.as_bytes()).unwrap();
+        tools.read(body.some("tools").unwrap(), "tools")
     }
 
     #[test]
@@ -283,9 +294,8 @@ mod tests {
         #[track_caller]
         fn check(tool: &str, expected: &str) {
             let text = format!("[{tool}]");
-            let list = raw(&text);
             let mut tools = Tools::default();
-            tools.read(list.into(), "tools").unwrap();
+            read(&mut tools, &text).unwrap();
             assert_eq!(tools.list[0].json, expected);
         }
         let flat = r#"{"type":"function","name":"f","parameters":{"type":"object"},"strict":true}"#;
@@ -350,7 +360,7 @@ mod tests {
 
     #[test]
     fn allowed_tools_narrow_the_list_whichever_comes_first() {
-        let list = raw(r#"[{"type":"function","name":"a"},{"type":"function","name":"b"}]"#);
+        let list = r#"[{"type":"function","name":"a"},{"type":"function","name":"b"}]"#;
         let choice = raw(
             r#"{"type":"allowed_tools","mode":"required","tools":[{"type":"function","name":"b"}]}"#,
         );
@@ -359,7 +369,7 @@ mod tests {
             if choice_first {
                 tools.choose(choice, "tool_choice").unwrap();
             }
-            tools.read(list.into(), "tools").unwrap();
+            read(&mut tools, list).unwrap();
             if !choice_first {
                 tools.choose(choice, "tool_choice").unwrap();
             }
@@ -373,8 +383,7 @@ mod tests {
     fn what_is_no_tool_is_refused_by_its_path() {
         #[track_caller]
         fn check(tools: &str, param: &str) {
-            let list = raw(tools);
-            assert_eq!(Tools::default().read(list.into(), "tools").unwrap_err().param, param);
+            assert_eq!(read(&mut Tools::default(), tools).unwrap_err().param, param);
         }
         check("{}", "tools");
         check("[1]", "tools[0]");

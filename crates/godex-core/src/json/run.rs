@@ -1,4 +1,4 @@
-//! Where strings end: runs of bytes that mean nothing special are crossed many at a time.
+//! Where strings end: many bytes are looked at together.
 
 use wide::u8x16;
 
@@ -20,26 +20,33 @@ pub(super) fn closing_quote(bytes: &[u8], from: usize) -> Option<usize> {
     Some(from + quote)
 }
 
-/// The special bytes of a text, found by blocks: quotes, backslashes and control characters.
-/// One block is kept, so that the short strings of one neighbourhood share its cost.
+/// Where strings may end in a text: quotes, control characters, and backslashes that begin no
+/// escape, found by blocks. Escapes that are right cost nothing more than their block. One block
+/// is kept, so that the short strings of one neighbourhood share its cost.
 #[derive(Debug)]
-pub(super) struct Specials {
+pub(super) struct Ends {
+    /// The text has been proven valid: its escapes are right.
+    trusting: bool,
     /// Where the block begins that was looked at last.
     block: usize,
-    /// Its special bytes, a bit each, the first byte lowest.
+    /// Where a string may end in it, a bit each, the first byte lowest.
     found: u64,
+    /// Its backslashes.
+    backslashes: u64,
+    /// 1 if a backslash at its end escapes the first byte behind it.
+    escaping: u64,
 }
 
-impl Default for Specials {
-    fn default() -> Self {
+impl Ends {
+    /// Nothing has been looked at.
+    pub(super) fn new(trusting: bool) -> Self {
         // A block that holds no place of any text.
-        Self { block: usize::MAX - BLOCK, found: 0 }
+        Self { trusting, block: usize::MAX - BLOCK, found: 0, backslashes: 0, escaping: 0 }
     }
-}
 
-impl Specials {
-    /// Where the first special byte stands, from `at` on; the length of the text when there is
-    /// none. Always to be asked about the same text.
+    /// Where the string may end that `at` lies in: at its closing quote, at a control character,
+    /// at what a backslash should not escape, or with the text. `at` is the first byte of a string,
+    /// and always one of the same text.
     #[inline]
     pub(super) fn next(&mut self, bytes: &[u8], at: usize) -> usize {
         let within = at.wrapping_sub(self.block);
@@ -48,42 +55,143 @@ impl Specials {
             if found != 0 {
                 return at + found.trailing_zeros() as usize;
             }
-            return self.search(bytes, self.block + BLOCK);
         }
         self.search(bytes, at)
     }
 
-    /// Looks at block after block, the first of which begins at `at`.
-    fn search(&mut self, bytes: &[u8], mut at: usize) -> usize {
-        while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
-            let found = specials(block);
-            if found != 0 {
-                (self.block, self.found) = (at, found);
-                return at + found.trailing_zeros() as usize;
-            }
-            at += BLOCK;
+    /// Looks at block after block. The string goes through the last one, or begins behind it.
+    #[inline(never)]
+    fn search(&mut self, bytes: &[u8], at: usize) -> usize {
+        if at.wrapping_sub(self.block) < BLOCK {
+            self.block += BLOCK;
+        } else {
+            (self.block, self.escaping) = (at, 0);
         }
-        let tail = bytes.get(at..).unwrap_or_default();
+        while let Some(block) = bytes.get(self.block..).and_then(|rest| rest.first_chunk()) {
+            self.look(bytes, block);
+            if self.found != 0 {
+                return self.block + self.found.trailing_zeros() as usize;
+            }
+            self.block += BLOCK;
+        }
+        let tail = bytes.get(self.block..).unwrap_or_default();
         let mut block = [b' '; BLOCK];
-        block.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
-        let found = specials(&block);
-        (self.block, self.found) = (at, found);
-        at + (found.trailing_zeros() as usize).min(tail.len())
+        if let Some(room) = block.get_mut(..tail.len()) {
+            room.copy_from_slice(tail);
+        }
+        self.look(bytes, &block);
+        (self.block + self.found.trailing_zeros() as usize).min(bytes.len())
+    }
+
+    /// Looks at the block, which follows the last one.
+    #[inline]
+    fn look(&mut self, bytes: &[u8], block: &[u8; BLOCK]) {
+        (self.found, self.backslashes) = specials(block);
+        if self.backslashes | self.escaping != 0 {
+            let escaped = self.escaped();
+            self.found &= !escaped;
+            if !self.trusting {
+                self.found |= wrong_escapes(bytes, block, self.block, escaped);
+            }
+        }
+    }
+
+    /// Which bytes of the block stand behind a backslash that no other one escapes: of a run of
+    /// backslashes, every second one. Subtracting the first of each run from what stands at odd
+    /// places borrows its way through the runs, and so tells the parities of all at once.
+    #[inline]
+    fn escaped(&mut self) -> u64 {
+        const ODD: u64 = 0xaaaa_aaaa_aaaa_aaaa;
+        let first = self.backslashes & !self.escaping;
+        let ended = ((first << 1) | ODD).wrapping_sub(first) ^ ODD;
+        let escaped = ended ^ (self.backslashes | self.escaping);
+        self.escaping = (ended & self.backslashes) >> 63;
+        escaped
+    }
+
+    /// Whether there is no backslash from `start` to `end`, where a string was found to end.
+    #[inline]
+    pub(super) fn is_plain(&self, bytes: &[u8], start: usize, end: usize) -> bool {
+        let within = start.wrapping_sub(self.block);
+        if within < BLOCK && end - start < BLOCK {
+            let string = (1_u64 << (end - start)) - 1;
+            return (self.backslashes >> within) & string == 0;
+        }
+        bytes.get(start..end).is_none_or(|string| memchr::memchr(b'\\', string).is_none())
     }
 }
 
 /// How many bytes are looked at together.
 const BLOCK: usize = 64;
 
-/// The special bytes of a block, a bit each, the first byte lowest.
-fn specials(block: &[u8; BLOCK]) -> u64 {
-    let (quote, escape, control) = (u8x16::splat(b'"'), u8x16::splat(b'\\'), u8x16::splat(0x1f));
+/// Of a block, where quotes and control characters stand, and where backslashes: a bit each, the
+/// first byte lowest.
+#[inline]
+fn specials(block: &[u8; BLOCK]) -> (u64, u64) {
+    let (two, last, escape) = (u8x16::splat(2), u8x16::splat(0x20), u8x16::splat(b'\\'));
+    // With this bit flipped, quotes follow on control characters.
+    let end = |lane: u8x16| {
+        let lane = lane ^ two;
+        lane.min(last).simd_eq(lane)
+    };
     let (lanes, _) = block.as_chunks::<16>();
-    lanes.iter().rev().fold(0, |found, lane| {
+    lanes.iter().rev().fold((0, 0), |(ends, escapes), lane| {
         let lane = u8x16::new(*lane);
-        let special = lane.simd_eq(quote) | lane.simd_eq(escape) | lane.min(control).simd_eq(lane);
-        found << 16 | u64::from(special.to_bitmask())
+        let bits = |chosen: u8x16| u64::from(chosen.to_bitmask());
+        (ends << 16 | bits(end(lane)), escapes << 16 | bits(lane.simd_eq(escape)))
     })
+}
+
+/// Which of the escaped bytes of a block, which begins at `from`, make no escape.
+#[inline]
+fn wrong_escapes(bytes: &[u8], block: &[u8; BLOCK], from: usize, escaped: u64) -> u64 {
+    let (mut rest, mut odd) = (escaped, 0);
+    // What each of them is decides nothing on the way: nearly all are right, in any order.
+    while rest != 0 {
+        let bit = rest.trailing_zeros();
+        let byte = block.get(bit as usize).copied().unwrap_or_default();
+        odd |= u64::from(!is_letter_of_escape(byte)) << bit;
+        rest &= rest - 1;
+    }
+    let mut wrong = 0;
+    while odd != 0 {
+        let bit = odd.trailing_zeros();
+        if !is_escape(bytes.get(from + bit as usize..).unwrap_or_default()) {
+            wrong |= 1 << bit;
+        }
+        odd &= odd - 1;
+    }
+    wrong
+}
+
+/// The bytes that make an escape behind a backslash: a table, because which of them comes next
+/// cannot be foreseen.
+static LETTERS: [bool; 256] = {
+    let mut letters = [false; 256];
+    let mut rest: &[u8] = b"\"\\/bfnrt";
+    while let [letter, others @ ..] = rest {
+        let (_, from) = letters.split_at_mut(*letter as usize);
+        if let [place, ..] = from {
+            *place = true;
+        }
+        rest = others;
+    }
+    letters
+};
+
+/// Whether a byte behind a backslash makes an escape by itself.
+#[inline]
+fn is_letter_of_escape(byte: u8) -> bool {
+    LETTERS.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// Whether what follows a backslash begins with an escape.
+fn is_escape(rest: &[u8]) -> bool {
+    match rest {
+        [b'u', a, b, c, d, ..] => [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()),
+        [letter, ..] => is_letter_of_escape(*letter),
+        [] => false,
+    }
 }
 
 #[cfg(test)]
@@ -92,36 +200,66 @@ mod tests {
 
     use super::*;
 
+    /// Where a string may end that begins with the text, found byte by byte.
+    fn end(bytes: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            match bytes.get(at) {
+                Some(b'\\') if is_escape(bytes.get(at + 1..).unwrap_or_default()) => at += 2,
+                Some(b'\\') => return (at + 1).min(bytes.len()),
+                Some(b'"' | ..0x20) | None => return at,
+                Some(_) => at += 1,
+            }
+        }
+    }
+
     #[test]
     fn a_run_of_plain_bytes_ends_at_the_first_special_one_wherever_it_stands() {
-        for special in [b'"', b'\\', b'\n', 0, 0x1f] {
-            for before in 0..100 {
+        for special in [b'"', b'\n', 0, 0x1f] {
+            for before in 0..150 {
                 let mut text = vec![b'a'; before];
                 text.push(special);
                 text.extend([b'b', b'"', b'c']);
-                assert_eq!(Specials::default().next(&text, 0), before, "{special} at {before}");
+                assert_eq!(Ends::new(false).next(&text, 0), before, "{special} at {before}");
             }
         }
-        assert_eq!(Specials::default().next("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
+        assert_eq!(Ends::new(false).next("é\u{7f}~ ".repeat(20).as_bytes(), 0), 100);
+    }
+
+    #[test]
+    fn escapes_are_told_from_what_is_none_wherever_they_stand() {
+        for escape in ["\\\\", "\\\"", "\\n", "\\/", "\\b", "\\f", "\\r", "\\t", "\\u00e9"] {
+            for before in 0..150 {
+                let text = "a".repeat(before) + escape + "\"" + escape;
+                let end = before + escape.len();
+                assert_eq!(Ends::new(false).next(text.as_bytes(), 0), end, "{escape} at {before}");
+            }
+        }
+        for wrong in ["\\x", "\\é", "\\ ", "\\u12g4\"", "\\u123", "\\\n", "\\"] {
+            for before in 0..150 {
+                let text = "a".repeat(before) + wrong;
+                let end = before + 1;
+                assert_eq!(Ends::new(false).next(text.as_bytes(), 0), end, "{wrong} at {before}");
+            }
+        }
     }
 
     proptest! {
         #[test]
-        fn special_bytes_are_found_one_after_the_other(text in "[a-z\"\\\\\n]{0,8}|(x{0,70}[\"\\\\\n]?){0,6}") {
+        fn strings_end_where_they_end_byte_by_byte(text in "([a-z\"\\\\\n]{0,8}|(x{0,70}(\"|\\\\{1,5}[\"nu/]?|\n)?){0,6}|\\\\{0,140}\"?){1,4}") {
             let bytes = text.as_bytes();
-            let expected: Vec<usize> = (0..bytes.len())
-                .filter(|at| matches!(bytes[*at], b'"' | b'\\' | b'\n'))
-                .collect();
-            let (mut specials, mut at, mut found) = (Specials::default(), 0, Vec::new());
+            let (mut ends, mut at) = (Ends::new(false), 0);
             loop {
-                at = specials.next(bytes, at);
-                if at >= bytes.len() {
+                let found = ends.next(bytes, at);
+                let expected = at + end(&bytes[at..]);
+                prop_assert_eq!(found, expected, "{:?} from {}", text, at);
+                if bytes.get(found) != Some(&b'"') {
                     break;
                 }
-                found.push(at);
-                at += 1;
+                let plain = !bytes[at..found].contains(&b'\\');
+                prop_assert_eq!(ends.is_plain(bytes, at, found), plain);
+                at = found + 1;
             }
-            prop_assert_eq!(found, expected);
         }
     }
 

@@ -4,495 +4,476 @@
 
 use std::borrow::Cow;
 
-use super::run::Specials;
-use super::{Element, MAX_DEPTH, MOST_HELD, Malformed, Object, Raw, Value, unescape};
+use super::body::{Part, Rows};
+use super::fault::Fault;
+use super::run::Ends;
+use super::{MAX_DEPTH, MOST_HELD, Malformed, Member, Raw, keep_last_of_each, unescape};
 
-/// The fields of an object, in the order written.
-pub(super) type Fields<'a, V> = Vec<(Cow<'a, str>, V)>;
 /// The fields of an object, and those of one of its members.
-type FieldsWith<'a> = (Fields<'a, Raw<'a>>, Option<Fields<'a, Raw<'a>>>);
+type FieldsWith<'a> = (Vec<Member<'a>>, Option<Vec<Member<'a>>>);
 
-/// Why a text is not valid JSON.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// Something that JSON has not at this place, in bytes from the start.
-    Unexpected(usize),
-    /// The text ends too early.
-    Unfinished,
-    /// Too many levels.
-    TooDeep,
-    /// Too many members and elements to hold.
-    TooMany,
-    /// A whole value, but no object.
-    NotAnObject,
-}
+/// A text is not valid JSON; the scanner knows why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Broken;
 
-impl Fault {
-    /// The fault for people.
-    pub(super) fn explain(self, text: &str) -> Malformed {
-        match self {
-            Self::TooDeep => Malformed::TooDeep,
-            Self::TooMany => Malformed::TooMany,
-            Self::Unfinished => Malformed::Syntax("it ends in the middle".to_owned()),
-            Self::NotAnObject => Malformed::Syntax("it is JSON, but not an object".to_owned()),
-            Self::Unexpected(at) => {
-                let before = text.as_bytes().get(..at).unwrap_or_default();
-                let line = memchr::memchr_iter(b'\n', before).count() + 1;
-                let column = before.iter().rev().take_while(|byte| **byte != b'\n').count() + 1;
-                Malformed::Syntax(format!("unexpected text at line {line}, column {column}"))
-            }
-        }
-    }
-}
-
-/// A place in a text.
+/// A text and what has been read of it. Places are handed from step to step, so that they need
+/// not go through memory.
 pub(super) struct Scanner<'a> {
     text: &'a str,
-    bytes: &'a [u8],
+    /// Where the next value begins, or white space in front of it.
     at: usize,
-    specials: Specials,
+    ends: Ends,
     /// The text has been proven valid.
     trusting: bool,
     /// How many members and elements may still be held.
     room: usize,
+    /// Why the text is broken, once it is.
+    fault: Fault,
 }
 
 impl<'a> Scanner<'a> {
     /// A scanner that checks every byte.
     pub(super) fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            specials: Specials::default(),
-            trusting: false,
-            room: MOST_HELD,
-        }
+        Self::over(text, false)
     }
 
     /// A scanner for text that is valid JSON.
     pub(super) fn trusting(text: &'a str) -> Self {
-        Self {
-            text,
-            bytes: text.as_bytes(),
-            at: 0,
-            specials: Specials::default(),
-            trusting: true,
-            room: MOST_HELD,
-        }
+        Self::over(text, true)
+    }
+
+    fn over(text: &'a str, trusting: bool) -> Self {
+        let (ends, fault) = (Ends::new(trusting), Fault::Unfinished);
+        Self { text, at: 0, ends, trusting, room: MOST_HELD, fault }
+    }
+
+    /// Why the text is broken, for people.
+    pub(super) fn explain(&self) -> Malformed {
+        self.fault.explain(self.text)
     }
 
     /// Only white space is left.
-    pub(super) fn end(&mut self) -> Result<(), Fault> {
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(Fault::Unexpected(self.at)),
+    pub(super) fn end(&mut self) -> Result<(), Broken> {
+        let (at, _) = self.peek(self.at);
+        if at < self.text.len() { self.unexpected(at) } else { Ok(()) }
+    }
+
+    /// One value of whatever kind.
+    pub(super) fn value(&mut self) -> Result<Raw<'a>, Broken> {
+        let (start, at) = self.walk(self.at, 0)?;
+        self.at = at;
+        self.text_of(start, at)
+    }
+
+    /// One object as its fields.
+    pub(super) fn fields(&mut self) -> Result<Vec<Member<'a>>, Broken> {
+        let mut fields = Vec::with_capacity(8);
+        self.at = self.add_fields(&mut fields, self.at, 1)?;
+        Ok(fields)
+    }
+
+    /// One object as its fields, and the fields of the object under `name` if there is one.
+    pub(super) fn fields_with(&mut self, name: &str) -> Result<FieldsWith<'a>, Broken> {
+        let (mut fields, mut inner) = (Vec::with_capacity(8), None);
+        self.at = self.members(self.at, |scanner, key, at| {
+            let (start, byte) = scanner.peek(at);
+            let mut end = None;
+            if key == name {
+                inner = None;
+                if byte == b'{' {
+                    let mut members = Vec::with_capacity(8);
+                    end = Some(scanner.add_fields(&mut members, start, 2)?);
+                    inner = Some(members);
+                }
+            }
+            let end = match end {
+                Some(end) => end,
+                None => scanner.walk(start, 1)?.1,
+            };
+            fields.push((key, scanner.text_of(start, end)?));
+            Ok(end)
+        })?;
+        Ok((fields, inner))
+    }
+
+    /// One object as its fields, the lists among their values taken apart on the way.
+    pub(super) fn body(
+        &mut self,
+        rows: &mut Rows<'a>,
+    ) -> Result<Vec<(Cow<'a, str>, Part<'a>)>, Broken> {
+        let mut fields = Vec::with_capacity(16);
+        self.at = self.members(self.at, |scanner, key, at| {
+            let (start, byte) = scanner.peek(at);
+            let (end, inside) = if byte == b'[' {
+                scanner.elements(start, 1, rows)?
+            } else {
+                (scanner.walk(start, 1)?.1, (0, 0))
+            };
+            fields.push((key, Part { raw: scanner.text_of(start, end)?, inside }));
+            Ok(end)
+        })?;
+        Ok(fields)
+    }
+
+    /// One list: its elements are added to the rows, the objects among them taken apart.
+    pub(super) fn parts(&mut self, rows: &mut Rows<'a>) -> Result<(), Broken> {
+        self.at = self.elements(self.at, 0, rows)?.0;
+        Ok(())
+    }
+
+    /// One list as the texts of its elements.
+    pub(super) fn values(&mut self) -> Result<Vec<Raw<'a>>, Broken> {
+        let mut values = Vec::new();
+        self.at = self.list(self.at, |scanner, at| {
+            let (start, end) = scanner.walk(at, 0)?;
+            values.push(scanner.text_of(start, end)?);
+            Ok(end)
+        })?;
+        Ok(values)
+    }
+
+    /// Adds the fields of an object, which is the level `depth`; where it ends.
+    fn add_fields(
+        &mut self,
+        to: &mut Vec<Member<'a>>,
+        at: usize,
+        depth: u32,
+    ) -> Result<usize, Broken> {
+        self.members(at, |scanner, key, at| {
+            let (start, end) = scanner.walk(at, depth)?;
+            to.push((key, scanner.text_of(start, end)?));
+            Ok(end)
+        })
+    }
+
+    /// One list, which stands at `depth` levels already: its elements are added to the rows, the
+    /// objects among them taken apart on the way. Where it ends, the first of its elements, and
+    /// how many there are.
+    fn elements(
+        &mut self,
+        at: usize,
+        depth: u32,
+        rows: &mut Rows<'a>,
+    ) -> Result<(usize, (u32, u32)), Broken> {
+        let before = rows.parts.len();
+        let end = self.list(at, |scanner, at| {
+            let (start, byte) = scanner.peek(at);
+            let (end, inside) = if byte == b'{' {
+                let before = rows.members.len();
+                let end = scanner.add_fields(&mut rows.members, start, depth + 2)?;
+                keep_last_of_each(&mut rows.members, before);
+                (end, scanner.stretch(before, rows.members.len())?)
+            } else {
+                (scanner.walk(start, depth + 1)?.1, (0, 0))
+            };
+            rows.parts.push(Part { raw: scanner.text_of(start, end)?, inside });
+            Ok(end)
+        })?;
+        Ok((end, self.stretch(before, rows.parts.len())?))
+    }
+
+    /// A stretch of a row, of which never more is held than fits.
+    fn stretch(&mut self, before: usize, after: usize) -> Result<(u32, u32), Broken> {
+        match (u32::try_from(before), u32::try_from(after - before)) {
+            (Ok(first), Ok(count)) => Ok((first, count)),
+            _ => self.fail(Fault::TooMany),
         }
     }
 
-    /// One object, each of its values read by `value`.
-    fn members<V>(
+    /// One object, each of its members read by `member`, which says where the value ends.
+    #[inline]
+    fn members(
         &mut self,
-        mut value: impl FnMut(&mut Self, &str) -> Result<V, Fault>,
-    ) -> Result<Fields<'a, V>, Fault> {
-        match self.peek() {
-            Some(b'{') => self.at += 1,
-            Some(_) => {
-                self.value()?;
-                return Err(Fault::NotAnObject);
-            }
-            None => return Err(Fault::Unfinished),
+        at: usize,
+        mut member: impl FnMut(&mut Self, Cow<'a, str>, usize) -> Result<usize, Broken>,
+    ) -> Result<usize, Broken> {
+        let (at, byte) = self.peek(at);
+        if byte != b'{' {
+            self.walk(at, 0)?;
+            return self.fail(Fault::NotAnObject);
         }
-        let mut fields = Vec::new();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(fields);
+        let (mut at, byte) = self.peek(at + 1);
+        if byte == b'}' {
+            return Ok(at + 1);
         }
-        fields.reserve(8);
         loop {
             self.hold()?;
-            let key = self.key()?;
-            let value = value(self, &key)?;
-            fields.push((key, value));
-            if !self.goes_on(b'}')? {
-                return Ok(fields);
+            let start = self.opening_quote(at)? + 1;
+            let behind = self.string(start)?;
+            let key = self.name(start, behind - 1)?;
+            let value = self.colon(behind)?;
+            at = member(self, key, value)?;
+            match self.goes_on(at, b'}')? {
+                (end, false) => return Ok(end),
+                (next, true) => at = next,
+            }
+        }
+    }
+
+    /// One list, its elements read by `element`, which says where each ends.
+    #[inline]
+    fn list(
+        &mut self,
+        at: usize,
+        mut element: impl FnMut(&mut Self, usize) -> Result<usize, Broken>,
+    ) -> Result<usize, Broken> {
+        let (at, byte) = self.peek(at);
+        if byte != b'[' {
+            return self.unexpected(at);
+        }
+        let (mut at, byte) = self.peek(at + 1);
+        if byte == b']' {
+            return Ok(at + 1);
+        }
+        loop {
+            self.hold()?;
+            at = element(self, at)?;
+            match self.goes_on(at, b']')? {
+                (end, false) => return Ok(end),
+                (next, true) => at = next,
             }
         }
     }
 
     /// Counts one more member or element.
-    fn hold(&mut self) -> Result<(), Fault> {
-        self.room = self.room.checked_sub(1).ok_or(Fault::TooMany)?;
+    #[inline]
+    fn hold(&mut self) -> Result<(), Broken> {
+        match self.room.checked_sub(1) {
+            Some(room) => self.room = room,
+            None => return self.fail(Fault::TooMany),
+        }
         Ok(())
     }
 
-    /// Whether a comma follows, and not the end of the object or list.
-    fn goes_on(&mut self, end: u8) -> Result<bool, Fault> {
-        match self.peek() {
-            Some(b',') => self.at += 1,
-            Some(byte) if byte == end => {
-                self.at += 1;
-                return Ok(false);
-            }
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
+    /// The name that stands between two places.
+    #[inline]
+    fn name(&mut self, start: usize, end: usize) -> Result<Cow<'a, str>, Broken> {
+        let escaped = self.text.get(start..end).unwrap_or_default();
+        if self.ends.is_plain(self.text.as_bytes(), start, end) {
+            return Ok(Cow::Borrowed(escaped));
         }
-        Ok(true)
-    }
-
-    /// One object as its fields.
-    pub(super) fn fields(&mut self) -> Result<Fields<'a, Raw<'a>>, Fault> {
-        self.members(|scanner, _| scanner.value_at_depth(1))
-    }
-
-    /// One object as its fields, and the fields of the object under `name` if there is one.
-    pub(super) fn fields_with(&mut self, name: &str) -> Result<FieldsWith<'a>, Fault> {
-        let mut member = None;
-        let fields = self.members(|scanner, key| {
-            let start = scanner.begin();
-            if key != name {
-                return scanner.value_at_depth(1);
-            }
-            if scanner.byte() != Some(b'{') {
-                member = None;
-                return scanner.value_at_depth(1);
-            }
-            member = Some(scanner.members(|scanner, _| scanner.value_at_depth(2))?);
-            scanner.since(start)
-        })?;
-        Ok((fields, member))
-    }
-
-    /// One object as its fields, the lists among their values taken apart on the way.
-    pub(super) fn body(&mut self) -> Result<Fields<'a, Value<'a>>, Fault> {
-        self.members(|scanner, _| {
-            let start = scanner.begin();
-            if scanner.byte() == Some(b'[') {
-                let elements = scanner.elements(1)?;
-                return Ok(Value { raw: scanner.since(start)?, elements: Some(elements) });
-            }
-            scanner.value_at_depth(1).map(Value::from)
-        })
-    }
-
-    /// One list, which stands at `depth` levels already, its elements read by `element`.
-    fn list<T>(
-        &mut self,
-        mut element: impl FnMut(&mut Self) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
-        match self.peek() {
-            Some(b'[') => self.at += 1,
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        let mut elements = Vec::new();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Ok(elements);
-        }
-        loop {
-            self.hold()?;
-            elements.push(element(self)?);
-            if !self.goes_on(b']')? {
-                return Ok(elements);
-            }
+        match unescape(escaped) {
+            Some(name) => Ok(name),
+            None => self.fail(Fault::Unexpected(start)),
         }
     }
 
-    /// One list as its elements, the objects among them taken apart on the way.
-    pub(super) fn elements(&mut self, depth: u32) -> Result<Vec<Element<'a>>, Fault> {
-        self.list(|scanner| {
-            let start = scanner.begin();
-            if scanner.byte() != Some(b'{') {
-                return Ok(Element { raw: scanner.value_at_depth(depth + 1)?, object: None });
-            }
-            let fields = scanner.members(|scanner, _| scanner.value_at_depth(depth + 2))?;
-            Ok(Element { raw: scanner.since(start)?, object: Some(Object::of_fields(fields)) })
-        })
-    }
-
-    /// One list as the texts of its elements.
-    pub(super) fn values(&mut self) -> Result<Vec<Raw<'a>>, Fault> {
-        self.list(Self::value)
-    }
-
-    /// Where the next value begins.
-    fn begin(&mut self) -> usize {
-        self.peek();
-        self.at
-    }
-
-    /// The text read since `start`.
-    fn since(&self, start: usize) -> Result<Raw<'a>, Fault> {
-        self.text.get(start..self.at).map(Raw).ok_or(Fault::Unfinished)
-    }
-
-    /// One value of whatever kind.
-    pub(super) fn value(&mut self) -> Result<Raw<'a>, Fault> {
-        self.value_at_depth(0)
-    }
-
-    fn value_at_depth(&mut self, depth: u32) -> Result<Raw<'a>, Fault> {
-        let start = self.begin();
-        if self.trusting {
-            self.skip();
-        } else {
-            self.check(depth)?;
-        }
-        self.since(start)
-    }
-
-    fn key(&mut self) -> Result<Cow<'a, str>, Fault> {
-        match self.peek() {
-            Some(b'"') => {}
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        let start = self.at + 1;
-        let plain = self.string()?;
-        let escaped = self.text.get(start..self.at - 1).unwrap_or_default();
-        let key = if plain { Some(Cow::Borrowed(escaped)) } else { unescape(escaped) };
-        let key = key.ok_or(Fault::Unexpected(start))?;
-        match self.peek() {
-            Some(b':') => self.at += 1,
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        Ok(key)
-    }
-
-    /// The next byte that is no white space.
-    fn peek(&mut self) -> Option<u8> {
-        loop {
-            match self.byte() {
-                Some(b' ' | b'\n' | b'\t' | b'\r') => self.at += 1,
-                other => return other,
-            }
+    #[inline]
+    fn text_of(&mut self, start: usize, end: usize) -> Result<Raw<'a>, Broken> {
+        match self.text.get(start..end) {
+            Some(text) => Ok(Raw(text)),
+            None => self.fail(Fault::Unfinished),
         }
     }
 
-    fn byte(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    /// Walks over one value, which stands at `depth` levels already: where it begins and ends.
+    #[inline]
+    fn walk(&mut self, at: usize, depth: u32) -> Result<(usize, usize), Broken> {
+        let (start, _) = self.peek(at);
+        let end = if self.trusting { self.skip(start) } else { self.check(start, depth)? };
+        Ok((start, end))
     }
 
-    fn rest(&self) -> &'a [u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
+    /// The next byte that is no white space, and its place; 0, which no value begins with, when
+    /// there is none.
+    #[inline]
+    fn peek(&self, at: usize) -> (usize, u8) {
+        let byte = self.byte(at);
+        if byte > b' ' { (at, byte) } else { self.peek_behind_space(at) }
     }
 
-    /// Walks over one valid value.
-    fn skip(&mut self) {
+    #[inline(never)]
+    fn peek_behind_space(&self, mut at: usize) -> (usize, u8) {
+        while matches!(self.byte(at), b' ' | b'\n' | b'\t' | b'\r') {
+            at += 1;
+        }
+        (at, self.byte(at))
+    }
+
+    #[inline]
+    fn byte(&self, at: usize) -> u8 {
+        self.text.as_bytes().get(at).copied().unwrap_or_default()
+    }
+
+    fn rest(&self, at: usize) -> &'a [u8] {
+        self.text.as_bytes().get(at..).unwrap_or_default()
+    }
+
+    /// The text is broken at a place.
+    #[cold]
+    fn unexpected<T>(&mut self, at: usize) -> Result<T, Broken> {
+        let ended = at >= self.text.len();
+        self.fail(if ended { Fault::Unfinished } else { Fault::Unexpected(at) })
+    }
+
+    #[cold]
+    fn fail<T>(&mut self, fault: Fault) -> Result<T, Broken> {
+        self.fault = fault;
+        Err(Broken)
+    }
+
+    /// Walks over one valid value; where it ends.
+    fn skip(&mut self, mut at: usize) -> usize {
         let mut depth = 0_u32;
-        while let Some(byte) = self.byte() {
-            match byte {
-                b'"' => {
-                    self.skip_string();
-                }
+        while at < self.text.len() {
+            match self.byte(at) {
+                b'"' => at = self.ends.next(self.text.as_bytes(), at + 1) + 1,
                 b'{' | b'[' => {
                     depth += 1;
-                    self.at += 1;
+                    at += 1;
                     continue;
                 }
-                b'}' | b']' if depth == 0 => return,
+                b'}' | b']' if depth == 0 => return at,
                 b'}' | b']' => {
                     depth -= 1;
-                    self.at += 1;
+                    at += 1;
                 }
                 b',' | b':' | b' ' | b'\n' | b'\t' | b'\r' => {
                     if depth == 0 {
-                        return;
+                        return at;
                     }
-                    self.at += 1;
+                    at += 1;
                     continue;
                 }
                 _ => {
                     let end = |byte: &u8| {
                         matches!(byte, b',' | b'}' | b']' | b' ' | b'\n' | b'\t' | b'\r')
                     };
-                    let rest = self.rest();
-                    self.at += rest.iter().position(end).unwrap_or(rest.len());
+                    let rest = self.rest(at);
+                    at += rest.iter().position(end).unwrap_or(rest.len());
                 }
             }
             if depth == 0 {
-                return;
+                return at;
             }
+        }
+        at
+    }
+
+    /// Proves the value that begins here and stands at `depth` levels already; where it ends.
+    #[inline]
+    fn check(&mut self, at: usize, depth: u32) -> Result<usize, Broken> {
+        match self.byte(at) {
+            b'"' => self.string(at + 1),
+            b'{' => self.check_object(at + 1, depth + 1),
+            b'[' => self.check_list(at + 1, depth + 1),
+            b'-' | b'0'..=b'9' => self.number(at),
+            b't' => self.literal(at, "true"),
+            b'f' => self.literal(at, "false"),
+            b'n' => self.literal(at, "null"),
+            _ => self.unexpected(at),
         }
     }
 
-    /// Walks over one valid string; whether it has no escapes.
-    fn skip_string(&mut self) -> bool {
-        self.at += 1;
-        let mut plain = true;
+    /// Proves an object, which is the level `depth`: there are never more than 128.
+    fn check_object(&mut self, at: usize, depth: u32) -> Result<usize, Broken> {
+        if depth > MAX_DEPTH {
+            return self.fail(Fault::TooDeep);
+        }
+        let (mut at, byte) = self.peek(at);
+        if byte == b'}' {
+            return Ok(at + 1);
+        }
         loop {
-            self.at = self.specials.next(self.bytes, self.at);
-            if self.byte() != Some(b'\\') {
-                self.at += 1;
-                return plain;
+            let start = self.opening_quote(at)? + 1;
+            let behind = self.string(start)?;
+            let behind = self.colon(behind)?;
+            let (value, _) = self.peek(behind);
+            at = self.check(value, depth)?;
+            match self.goes_on(at, b'}')? {
+                (end, false) => return Ok(end),
+                (next, true) => at = next,
             }
-            plain = false;
-            self.at += 2;
         }
     }
 
-    /// Proves one value, which stands at `depth` levels already. Which levels are objects is
-    /// kept in the bits of one number: there are never more than 128.
-    fn check(&mut self, mut depth: u32) -> Result<(), Fault> {
-        let ground = depth;
-        let mut objects = 0_u128;
+    /// Proves a list, which is the level `depth`.
+    fn check_list(&mut self, at: usize, depth: u32) -> Result<usize, Broken> {
+        if depth > MAX_DEPTH {
+            return self.fail(Fault::TooDeep);
+        }
+        let (mut at, byte) = self.peek(at);
+        if byte == b']' {
+            return Ok(at + 1);
+        }
         loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.string()?;
-                }
-                Some(open @ (b'{' | b'[')) => {
-                    self.at += 1;
-                    depth += 1;
-                    if depth > MAX_DEPTH {
-                        return Err(Fault::TooDeep);
-                    }
-                    let object = open == b'{';
-                    objects = objects << 1 | u128::from(object);
-                    if self.peek() == Some(if object { b'}' } else { b']' }) {
-                        self.at += 1;
-                        depth -= 1;
-                        objects >>= 1;
-                    } else {
-                        if object {
-                            self.member_name()?;
-                        }
-                        continue;
-                    }
-                }
-                Some(b'-' | b'0'..=b'9') => self.number()?,
-                Some(b't') => self.literal("true")?,
-                Some(b'f') => self.literal("false")?,
-                Some(b'n') => self.literal("null")?,
-                Some(_) => return Err(Fault::Unexpected(self.at)),
-                None => return Err(Fault::Unfinished),
-            }
-            // A value has ended: so may the lists and objects around it.
-            loop {
-                if depth == ground {
-                    return Ok(());
-                }
-                let object = objects & 1 == 1;
-                match self.peek() {
-                    Some(b',') => {
-                        self.at += 1;
-                        if object {
-                            self.member_name()?;
-                        }
-                        break;
-                    }
-                    Some(b'}') if object => {}
-                    Some(b']') if !object => {}
-                    Some(_) => return Err(Fault::Unexpected(self.at)),
-                    None => return Err(Fault::Unfinished),
-                }
-                self.at += 1;
-                depth -= 1;
-                objects >>= 1;
+            let (value, _) = self.peek(at);
+            at = self.check(value, depth)?;
+            match self.goes_on(at, b']')? {
+                (end, false) => return Ok(end),
+                (next, true) => at = next,
             }
         }
     }
 
-    /// A name and its colon.
-    fn member_name(&mut self) -> Result<(), Fault> {
-        match self.peek() {
-            Some(b'"') => {
-                self.string()?;
+    /// Whether a comma follows, and not the end of the object or list; what is behind it.
+    #[inline]
+    fn goes_on(&mut self, at: usize, end: u8) -> Result<(usize, bool), Broken> {
+        let (at, byte) = self.peek(at);
+        if byte != b',' && byte != end {
+            return self.unexpected(at);
+        }
+        Ok((at + 1, byte == b','))
+    }
+
+    #[inline]
+    fn opening_quote(&mut self, at: usize) -> Result<usize, Broken> {
+        let (at, byte) = self.peek(at);
+        if byte == b'"' { Ok(at) } else { self.unexpected(at) }
+    }
+
+    /// What is behind the colon.
+    #[inline]
+    fn colon(&mut self, at: usize) -> Result<usize, Broken> {
+        let (at, byte) = self.peek(at);
+        if byte == b':' { Ok(at + 1) } else { self.unexpected(at) }
+    }
+
+    /// The string that begins here, behind its opening quote: what is behind its closing one.
+    #[inline]
+    fn string(&mut self, at: usize) -> Result<usize, Broken> {
+        let at = self.ends.next(self.text.as_bytes(), at);
+        if self.byte(at) == b'"' { Ok(at + 1) } else { self.broken_string(at) }
+    }
+
+    /// Something in a string that no string has.
+    #[cold]
+    fn broken_string(&mut self, at: usize) -> Result<usize, Broken> {
+        // Of the escapes, only this one may be cut off by the end of the text.
+        if matches!(self.rest(at), [b'u'] | [b'u', _] | [b'u', _, _] | [b'u', _, _, _]) {
+            return self.fail(Fault::Unfinished);
+        }
+        self.unexpected(at)
+    }
+
+    fn literal(&mut self, at: usize, word: &str) -> Result<usize, Broken> {
+        if self.rest(at).starts_with(word.as_bytes()) {
+            return Ok(at + word.len());
+        }
+        self.unexpected(at)
+    }
+
+    fn number(&mut self, mut at: usize) -> Result<usize, Broken> {
+        if self.byte(at) == b'-' {
+            at += 1;
+        }
+        at = if self.byte(at) == b'0' { at + 1 } else { self.digits(at)? };
+        if self.byte(at) == b'.' {
+            at = self.digits(at + 1)?;
+        }
+        if let b'e' | b'E' = self.byte(at) {
+            at += 1;
+            if let b'+' | b'-' = self.byte(at) {
+                at += 1;
             }
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
+            at = self.digits(at)?;
         }
-        match self.peek() {
-            Some(b':') => self.at += 1,
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        Ok(())
+        Ok(at)
     }
 
-    /// A string, from its opening quote to behind its closing one; whether it has no escapes.
-    fn string(&mut self) -> Result<bool, Fault> {
-        if self.trusting {
-            return Ok(self.skip_string());
-        }
-        self.at += 1;
-        let mut plain = true;
-        loop {
-            self.at = self.specials.next(self.bytes, self.at);
-            match self.byte() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(plain);
-                }
-                Some(b'\\') => {
-                    plain = false;
-                    self.at += 1;
-                    self.escape()?;
-                }
-                Some(_) => return Err(Fault::Unexpected(self.at)),
-                None => return Err(Fault::Unfinished),
-            }
-        }
-    }
-
-    /// What follows a backslash.
-    fn escape(&mut self) -> Result<(), Fault> {
-        match self.byte() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                let digits = self.rest().get(1..5).ok_or(Fault::Unfinished)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(Fault::Unexpected(self.at));
-                }
-                self.at += 5;
-            }
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        Ok(())
-    }
-
-    fn literal(&mut self, word: &str) -> Result<(), Fault> {
-        if !self.rest().starts_with(word.as_bytes()) {
-            return Err(Fault::Unexpected(self.at));
-        }
-        self.at += word.len();
-        Ok(())
-    }
-
-    fn number(&mut self) -> Result<(), Fault> {
-        if self.byte() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.byte() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            Some(_) => return Err(Fault::Unexpected(self.at)),
-            None => return Err(Fault::Unfinished),
-        }
-        if self.byte() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.byte() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.byte() {
-                self.at += 1;
-            }
-            self.digits()?;
-        }
-        Ok(())
-    }
-
-    fn digits(&mut self) -> Result<(), Fault> {
-        let count = self.rest().iter().take_while(|byte| byte.is_ascii_digit()).count();
-        if count == 0 {
-            return Err(self.byte().map_or(Fault::Unfinished, |_| Fault::Unexpected(self.at)));
-        }
-        self.at += count;
-        Ok(())
+    fn digits(&mut self, at: usize) -> Result<usize, Broken> {
+        let count = self.rest(at).iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 { self.unexpected(at) } else { Ok(at + count) }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::codex::content::{self, Voice};
 use crate::codex::draft::{Call, Item, Kind};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
-use crate::json::{self, Element, Object, Raw, Writer};
+use crate::json::{self, Element, Members, Object, Raw, Writer};
 
 /// The longest id Codex takes, in characters; no item can be named by a longer one.
 pub const LONGEST_ID: usize = 64;
@@ -44,7 +44,7 @@ impl fmt::Debug for Read<'_> {
 ///
 /// When it is no item or cannot be carried.
 pub fn read<'a>(
-    element: &Element<'a>,
+    element: Element<'_, 'a>,
     path: Place<'_>,
     dropped: &mut Vec<String>,
 ) -> Result<Read<'a>, Refused> {
@@ -54,7 +54,7 @@ pub fn read<'a>(
         let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
         return Ok(Read::Item(Item { kind: Kind::User, json: json.into() }));
     }
-    let Some(object) = &element.object else {
+    let Some(object) = element.object else {
         return Err(Refused::kind(path, "an item object"));
     };
     let kind = object.some("type").map(|kind| {
@@ -84,9 +84,11 @@ pub fn read<'a>(
 /// What there is of an item of an answer: its id, what kind it is, and what would go upstream if
 /// the client sent it back; that is empty when nothing would. `None` when it is no item.
 pub fn of_answer(json: &str) -> Option<(Option<Cow<'_, str>>, Item<'_>)> {
-    let element = Element::of(Raw::parse(json).ok()?);
-    let id = element.object.as_ref()?.string("id");
-    let item = match read(&element, Place::Root("output"), &mut Vec::new()).ok()? {
+    let raw = Raw::parse(json).ok()?;
+    let object = Object::of(raw)?;
+    let id = object.string("id");
+    let element = Element { raw, object: Some(object.members()) };
+    let item = match read(element, Place::Root("output"), &mut Vec::new()).ok()? {
         Read::Item(item) | Read::Guidance(_, item) => item,
         Read::Empty | Read::Left(_) => Item { kind: Kind::Other, json: Cow::Borrowed("") },
     };
@@ -95,7 +97,7 @@ pub fn of_answer(json: &str) -> Option<(Option<Cow<'_, str>>, Item<'_>)> {
 
 fn message<'a>(
     raw: Raw<'a>,
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     path: Place<'_>,
     dropped: &mut Vec<String>,
 ) -> Result<Read<'a>, Refused> {
@@ -139,7 +141,11 @@ fn message<'a>(
     })
 }
 
-fn reference<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<Read<'a>, Refused> {
+fn reference<'a>(
+    raw: Raw<'a>,
+    object: Members<'_, 'a>,
+    path: Place<'_>,
+) -> Result<Read<'a>, Refused> {
     // An empty object is nothing at all rather than a reference without its id.
     let missing = if object.iter().next().is_none() { "type" } else { "id" };
     let id = object.string("id").filter(|id| !id.is_empty());
@@ -147,14 +153,14 @@ fn reference<'a>(raw: Raw<'a>, object: &Object<'a>, path: Place<'_>) -> Result<R
     Ok(Read::Item(Item { kind: Kind::Reference(id), json: raw.get().into() }))
 }
 
-fn call_id<'a>(object: &Object<'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
+fn call_id<'a>(object: Members<'_, 'a>, path: Place<'_>) -> Result<Cow<'a, str>, Refused> {
     let id = object.string("call_id").filter(|id| !id.is_empty());
     id.ok_or_else(|| Refused::missing(Place::Member(&path, "call_id")))
 }
 
 fn call<'a>(
     raw: Raw<'a>,
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     custom: bool,
     path: Place<'_>,
 ) -> Result<Read<'a>, Refused> {
@@ -182,7 +188,7 @@ fn call<'a>(
 
 fn output<'a>(
     raw: Raw<'a>,
-    object: &Object<'a>,
+    object: Members<'_, 'a>,
     custom: bool,
     path: Place<'_>,
     dropped: &mut Vec<String>,
@@ -198,7 +204,7 @@ fn output<'a>(
     Ok(Read::Item(Item { kind: Kind::Output(Call { id, custom }), json }))
 }
 
-fn reasoning<'a>(raw: Raw<'a>, object: &Object<'a>) -> Read<'a> {
+fn reasoning<'a>(raw: Raw<'a>, object: Members<'_, 'a>) -> Read<'a> {
     if object.string("encrypted_content").is_none_or(|it| it.is_empty()) {
         return Read::Left("reasoning without encrypted_content");
     }
@@ -215,7 +221,7 @@ struct Edit<'e> {
 
 impl Edit<'_> {
     /// The client's own text when nothing has to change.
-    fn apply<'a>(&self, raw: Raw<'a>, object: &Object<'a>) -> Cow<'a, str> {
+    fn apply<'a>(&self, raw: Raw<'a>, object: Members<'_, 'a>) -> Cow<'a, str> {
         let id_fits = object.get("id").is_none_or(|id| {
             id.escaped().is_some_and(|id| id.starts_with(self.id_prefix) && id.len() <= LONGEST_ID)
         });
@@ -251,12 +257,16 @@ impl Edit<'_> {
 mod tests {
     use super::*;
 
+    fn read_one(raw: Raw<'_>) -> Result<Read<'_>, Refused> {
+        let object = Object::of(raw);
+        let element = Element { raw, object: object.as_ref().map(Object::members) };
+        read(element, Place::Index(&Place::Root("input"), 0), &mut Vec::new())
+    }
+
     #[track_caller]
     fn check(item: &str, expected: &str) {
         let raw = Raw::parse(item).unwrap();
-        match read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
-            .unwrap()
-        {
+        match read_one(raw).unwrap() {
             Read::Item(item) | Read::Guidance(_, item) => assert_eq!(item.json, expected),
             Read::Empty | Read::Left(_) => panic!("left out"),
         }
@@ -265,12 +275,7 @@ mod tests {
     #[track_caller]
     fn refused(item: &str, param: &str) {
         let raw = Raw::parse(item).unwrap();
-        assert_eq!(
-            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
-                .unwrap_err()
-                .param,
-            param
-        );
+        assert_eq!(read_one(raw).unwrap_err().param, param);
     }
 
     #[test]
@@ -327,11 +332,7 @@ mod tests {
     #[test]
     fn reasoning_that_cannot_be_replayed_is_left_out() {
         let raw = Raw::parse(r#"{"type":"reasoning","id":"rs_1","summary":[]}"#).unwrap();
-        assert!(matches!(
-            read(&Element::of(raw), Place::Index(&Place::Root("input"), 0), &mut Vec::new())
-                .unwrap(),
-            Read::Left(_)
-        ));
+        assert!(matches!(read_one(raw).unwrap(), Read::Left(_)));
     }
 
     #[test]

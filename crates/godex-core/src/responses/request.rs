@@ -8,7 +8,7 @@ use crate::codex::content;
 use crate::codex::draft::{Ask, Dialect, Draft, Field, Kind, Slot};
 use crate::codex::fields::{self, Refusals, Tier};
 use crate::codex::refused::{Place, Refused};
-use crate::json::{self, Body, Element, Object, Raw, Value};
+use crate::json::{self, Body, Element, List, Object, Raw, Value};
 
 /// Reads a request.
 ///
@@ -16,7 +16,7 @@ use crate::json::{self, Body, Element, Object, Raw, Value};
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read<'a>(
-    body: Body<'a>,
+    body: &Body<'a>,
     dialect: Dialect,
     refusals: &Refusals,
 ) -> Result<(Ask, Draft<'a>), Refused> {
@@ -27,40 +27,39 @@ pub fn read<'a>(
         input: None,
         effort: None,
     };
-    for (name, value) in body.into_fields() {
-        reader.field(name, value, refusals)?;
+    for (name, value) in body.fields() {
+        reader.field(name.clone(), value, refusals)?;
     }
     reader.finish()
 }
 
 /// Whether a body on the chat endpoint is really a Responses request (Cursor sends those).
 pub fn looks_like_one(body: &Body<'_>) -> bool {
-    let empty = |messages: &Value<'_>| messages.elements().is_some_and(<[_]>::is_empty);
+    let empty = |messages: Value<'_, '_>| messages.list.is_some_and(List::is_empty);
     body.some("messages").is_none_or(empty) && body.some("input").is_some()
 }
 
-struct Reader<'a> {
+struct Reader<'s, 'a> {
     ask: Ask,
     draft: Draft<'a>,
-    input: Option<Value<'a>>,
+    input: Option<Value<'s, 'a>>,
     effort: Option<Cow<'a, str>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'s, 'a> Reader<'s, 'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        value: Value<'a>,
+        value: Value<'s, 'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
-        let raw = value.raw();
         if name == "input" {
             self.input = Some(value);
             self.draft.fields.push(Field::Slot(Slot::Input));
         } else if let Some(slot) = shared_field(&mut self.ask, &mut self.draft, &name, value)? {
             self.draft.fields.push(Field::Slot(slot));
         } else {
-            self.other(name, raw, refusals)?;
+            self.other(name, value.raw, refusals)?;
         }
         Ok(())
     }
@@ -104,17 +103,17 @@ impl<'a> Reader<'a> {
         if self.draft.reasoning.effort.is_none() {
             self.draft.reasoning.effort = self.effort.take();
         }
-        let Some(input) = self.input.take().filter(|input| !input.raw().is_null()) else {
+        let Some(input) = self.input.take().filter(|input| !input.raw.is_null()) else {
             return Err(Refused::missing("input"));
         };
-        if let Some(text) = input.raw().escaped() {
+        if let Some(text) = input.raw.escaped() {
             if !text.is_empty() {
                 let path = Place::Root("input");
-                let element = Element::of(input.raw());
-                let read = item::read(&element, path, &mut self.draft.dropped)?;
+                let element = Element { raw: input.raw, object: None };
+                let read = item::read(element, path, &mut self.draft.dropped)?;
                 self.take(read, 0);
             }
-        } else if let Some(list) = input.into_elements() {
+        } else if let Some(list) = input.list {
             self.draft.items.reserve(list.len());
             for (index, element) in list.iter().enumerate() {
                 let path = Place::Index(&Place::Root("input"), index);
@@ -122,7 +121,7 @@ impl<'a> Reader<'a> {
                 let before = self.draft.items.len();
                 self.take(read, index);
                 if self.draft.items.len() > before
-                    && let Some(id) = element.object.as_ref().and_then(|it| it.string("id"))
+                    && let Some(id) = element.object.and_then(|it| it.string("id"))
                     && id.chars().count() <= item::LONGEST_ID
                 {
                     self.draft.ids.push((before, id));
@@ -176,9 +175,9 @@ pub fn shared_field<'a>(
     ask: &mut Ask,
     draft: &mut Draft<'a>,
     name: &str,
-    list: Value<'a>,
+    list: Value<'_, 'a>,
 ) -> Result<Option<Slot>, Refused> {
-    let value = list.raw();
+    let value = list.raw;
     Ok(Some(match name {
         "model" => {
             ask.model = optional_string(value, name)?.map(Cow::into_owned);

@@ -9,7 +9,7 @@ use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Slot};
 use crate::codex::fields::{self, Refusals};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
-use crate::json::{Body, Object, Raw, Value, Writer};
+use crate::json::{Body, Members, Object, Raw, Value, Writer};
 use crate::responses::request::{self, carry_tier, includes_usage, optional_string, shared_field};
 use crate::translate::stop;
 
@@ -38,14 +38,14 @@ pub enum CallStyle {
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read_either<'a>(
-    body: Body<'a>,
+    body: &Body<'a>,
     refusals: &Refusals,
     summaries: bool,
 ) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
-    if !request::looks_like_one(&body) {
+    if !request::looks_like_one(body) {
         return read(body, refusals, summaries);
     }
-    let stop = body.some("stop").map_or(Ok(Vec::new()), |value| stop::read(value.raw()))?;
+    let stop = body.some("stop").map_or(Ok(Vec::new()), |value| stop::read(value.raw))?;
     let (mut ask, mut draft) = request::read(body, Dialect::Standard, refusals)?;
     ask.stop = stop;
     // Chat has no way to name an earlier answer.
@@ -74,7 +74,7 @@ fn ask_for_summary(draft: &mut Draft<'_>, summaries: bool) {
 ///
 /// When a parameter has the wrong type or cannot be carried.
 pub fn read<'a>(
-    body: Body<'a>,
+    body: &Body<'a>,
     refusals: &Refusals,
     summaries: bool,
 ) -> Result<(Ask, Draft<'a>, CallStyle), Refused> {
@@ -87,8 +87,8 @@ pub fn read<'a>(
         custom_calls: HashSet::new(),
     };
     let has_tools = body.some("tools").is_some();
-    for (name, value) in body.into_fields() {
-        reader.field(name, value, refusals)?;
+    for (name, value) in body.fields() {
+        reader.field(name.clone(), value, refusals)?;
     }
     let style = if reader.functions && !has_tools {
         // One `function_call` is all that a message of that time can hold.
@@ -113,10 +113,10 @@ pub fn read<'a>(
     Ok((reader.ask, reader.draft, style))
 }
 
-struct Reader<'a> {
+struct Reader<'s, 'a> {
     ask: Ask,
     draft: Draft<'a>,
-    messages: Option<Value<'a>>,
+    messages: Option<Value<'s, 'a>>,
     /// The tools came as the `functions` of 2023.
     functions: bool,
     /// `text`, which gathers `response_format` and `verbosity`: name and JSON.
@@ -125,14 +125,14 @@ struct Reader<'a> {
     custom_calls: HashSet<Cow<'a, str>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'s, 'a> Reader<'s, 'a> {
     fn field(
         &mut self,
         name: Cow<'a, str>,
-        list: Value<'a>,
+        list: Value<'s, 'a>,
         refusals: &Refusals,
     ) -> Result<(), Refused> {
-        let value = list.raw();
+        let value = list.raw;
         let slot = match name.as_ref() {
             "messages" => {
                 self.messages = Some(list);
@@ -268,20 +268,20 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn messages(&mut self, messages: Value<'a>) -> Result<(), Refused> {
-        let Some(list) = messages.into_elements() else {
+    fn messages(&mut self, messages: Value<'s, 'a>) -> Result<(), Refused> {
+        let Some(list) = messages.list else {
             return Err(Refused::kind("messages", "a list of messages"));
         };
         self.draft.items.reserve(list.len() + 4);
         let mut guidance = None;
         let mut legacy = Vec::new();
-        for (index, element) in list.into_iter().enumerate() {
+        for (index, element) in list.iter().enumerate() {
             let root = Place::Root("messages");
             let path = Place::Index(&root, index);
             let Some(message) = element.object else {
                 return Err(Refused::kind(path, "a message object"));
             };
-            self.name_strays(&message, MESSAGE, "messages[]");
+            self.name_strays(message, MESSAGE, "messages[]");
             if message.some("name").is_some()
                 && message.string("role").as_deref() != Some("function")
             {
@@ -289,12 +289,12 @@ impl<'a> Reader<'a> {
             }
             match message.string("role").as_deref() {
                 Some("system" | "developer") => {
-                    if let Some(item) = self.guidance(&message, path)? {
+                    if let Some(item) = self.guidance(message, path)? {
                         guidance = Some(item);
                     }
                 }
-                Some("user") => self.said(&message, Kind::User, Voice::Input, path)?,
-                Some("assistant") => self.assistant(&message, &mut legacy, path, index)?,
+                Some("user") => self.said(message, Kind::User, Voice::Input, path)?,
+                Some("assistant") => self.assistant(message, &mut legacy, path, index)?,
                 Some("tool") => {
                     let id = message.string("tool_call_id").filter(|id| !id.is_empty());
                     let id =
@@ -329,7 +329,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Names what a message or a call has beyond what Codex has a word for.
-    fn name_strays(&mut self, object: &Object<'a>, known: &[&str], path: &str) {
+    fn name_strays(&mut self, object: Members<'_, 'a>, known: &[&str], path: &str) {
         let empty = |value: &Raw<'_>| matches!(value.get(), "null" | "[]" | "{}" | "\"\"");
         for (name, _) in
             object.iter().filter(|(name, value)| !known.contains(name) && !empty(value))
@@ -342,7 +342,7 @@ impl<'a> Reader<'a> {
     /// Returns how many texts became instructions, with the message they came from.
     fn guidance(
         &mut self,
-        message: &Object<'a>,
+        message: Members<'s, 'a>,
         path: Place<'_>,
     ) -> Result<Option<(usize, Item<'a>)>, Refused> {
         let Some(value) = message.some("content") else { return Ok(None) };
@@ -367,7 +367,7 @@ impl<'a> Reader<'a> {
 
     fn said(
         &mut self,
-        message: &Object<'a>,
+        message: Members<'s, 'a>,
         kind: Kind<'a>,
         voice: Voice,
         path: Place<'_>,
@@ -384,7 +384,7 @@ impl<'a> Reader<'a> {
 
     fn assistant(
         &mut self,
-        message: &Object<'a>,
+        message: Members<'s, 'a>,
         legacy: &mut Vec<(Cow<'a, str>, String)>,
         path: Place<'_>,
         index: usize,
@@ -426,7 +426,7 @@ impl<'a> Reader<'a> {
             .string("id")
             .filter(|id| !id.is_empty())
             .ok_or_else(|| Refused::missing(Place::Member(&path, "id")))?;
-        self.name_strays(&call, CALL, "messages[].tool_calls[]");
+        self.name_strays(call.members(), CALL, "messages[].tool_calls[]");
         let custom = call.string("type").as_deref() == Some("custom");
         let (member, argument) =
             if custom { ("custom", "input") } else { ("function", "arguments") };

@@ -21,10 +21,10 @@ pub(super) async fn prepare(
     body: &mut Upload,
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
-    let request = Body::parse(&body)?;
     let (refusals, reasoning) = (exchange.app.opener.refusals(), exchange.app.reasoning);
     let shown = reasoning != ReasoningMode::Off;
-    let (ask, draft, style) = responses_from_chat::read_either(request, &refusals, shown)?;
+    let (ask, draft, style) =
+        responses_from_chat::read_either(&Body::parse(&body)?, &refusals, shown)?;
     let fallback_id = format!("chatcmpl-{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, _| {
         Face::chat(Look {

@@ -23,7 +23,7 @@ pub(super) async fn prepare(
 ) -> Result<Prepared, ApiError> {
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);
-    let (ask, draft) = read(Body::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
+    let (ask, draft) = read(&Body::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
     let fallback_id = format!("resp_{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
         let patches = Patches {

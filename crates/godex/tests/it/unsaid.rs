@@ -48,9 +48,9 @@ fn a_request_shows_nothing_of_what_it_says() {
         .replace("SECRET", SECRET);
     let parsed = Body::parse(body.as_bytes()).unwrap();
     check(&parsed);
-    check(parsed.some("input").unwrap());
-    for element in parsed.some("input").unwrap().elements().unwrap() {
-        check(element);
+    check(&parsed.some("input").unwrap());
+    for element in parsed.some("input").unwrap().list.unwrap().iter() {
+        check(&element);
         check(&item::read(element, Place::Root("input"), &mut Vec::new()));
     }
     check(&Raw::parse(&body).unwrap());
@@ -60,7 +60,7 @@ fn a_request_shows_nothing_of_what_it_says() {
     check(&writer);
     check(&[Source::User(SECRET), Source::CacheKey(SECRET), Source::Remote(SECRET)]);
     for dialect in [Dialect::Standard, Dialect::Codex] {
-        let (ask, draft) = request::read(parsed.clone(), dialect, &Refusals::default()).unwrap();
+        let (ask, draft) = request::read(&parsed, dialect, &Refusals::default()).unwrap();
         check(&ask);
         check_draft(&draft);
         let echoed = Patches { echo: ask.echo, cache_key: ask.cache_key, ..Patches::default() };
@@ -68,7 +68,7 @@ fn a_request_shows_nothing_of_what_it_says() {
     }
     let refused = r#"{"input":[{"role":"SECRET","content":"x"}]}"#.replace("SECRET", SECRET);
     let parsed = Body::parse(refused.as_bytes()).unwrap();
-    check(&request::read(parsed, Dialect::Standard, &Refusals::default()).unwrap_err());
+    check(&request::read(&parsed, Dialect::Standard, &Refusals::default()).unwrap_err());
     check(&Refused::new("input", SECRET));
 }
 

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::Body;
+use super::super::{Body, Elements, List};
 use super::*;
 
 /// Whether a text is taken, as a value by itself and wherever it may stand in a body.
@@ -98,17 +98,25 @@ proptest! {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
         let raw = Raw::parse(&text).unwrap();
         let body = format!(r#"{{"a":{text},"b":[{text}, {{"c":{text}}}]}}"#);
-        let fields = Body::parse(body.as_bytes()).unwrap().into_fields();
+        let body = Body::parse(body.as_bytes()).unwrap();
+        let fields: Vec<_> = body.fields().collect();
         let [(_, alone), (_, listed)] = fields.as_slice() else { panic!("{fields:?}") };
-        prop_assert_eq!(alone.raw().get(), text.as_str());
-        let elements = listed.clone().into_elements().unwrap();
+        prop_assert_eq!(alone.raw.get(), text.as_str());
+        prop_assert_eq!(alone.list.map(List::len), value.as_array().map(Vec::len));
+        let elements: Vec<_> = listed.list.unwrap().iter().collect();
         prop_assert_eq!(elements.len(), 2);
         prop_assert_eq!(elements[0].raw.get(), text.as_str());
         prop_assert_eq!(elements[0].object.is_some(), value.is_object());
-        prop_assert_eq!(elements[1].object.as_ref().unwrap().get("c").unwrap().get(), text.as_str());
+        prop_assert_eq!(elements[1].object.unwrap().get("c").unwrap().get(), text.as_str());
         if let Value::Array(list) = &value {
             let parts: Vec<Value> = raw.list().unwrap().iter().map(|it| serde_json::from_str(it.get()).unwrap()).collect();
             prop_assert_eq!(&parts, list);
+            let elements = Elements::of(raw).unwrap();
+            prop_assert_eq!(elements.list().len(), list.len());
+            for (element, part) in elements.list().iter().zip(list) {
+                let members = element.object.map(|it| it.iter().count());
+                prop_assert_eq!(members, part.as_object().map(serde_json::Map::len));
+            }
         }
         if let Value::Object(map) = &value {
             let object = crate::json::Object::of(raw).unwrap();

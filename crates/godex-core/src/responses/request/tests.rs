@@ -13,7 +13,7 @@ const SETTLED: Settled<'static> = Settled {
 
 fn sent(dialect: Dialect, body: &str, settled: Settled<'_>) -> (String, Vec<String>) {
     let object = Body::parse(body.as_bytes()).unwrap();
-    let (_, draft) = read(object, dialect, &Refusals::default()).unwrap();
+    let (_, draft) = read(&object, dialect, &Refusals::default()).unwrap();
     let body = draft.prepare(settled).body().to_vec();
     (String::from_utf8(body).unwrap(), draft.dropped)
 }
@@ -26,7 +26,7 @@ fn check(body: &str, expected: &str) {
 #[track_caller]
 fn refused(body: &str, param: &str) {
     let object = Body::parse(body.as_bytes()).unwrap();
-    let error = read(object, Dialect::Standard, &Refusals::default()).unwrap_err();
+    let error = read(&object, Dialect::Standard, &Refusals::default()).unwrap_err();
     assert_eq!(error.param, param, "{error}");
 }
 
@@ -203,7 +203,7 @@ fn ids_that_no_reference_can_name_are_not_noted() {
         r#"{{"input":[{{"id":"{long}","role":"user","content":"a"}},{{"id":"{fits}","role":"user","content":"b"}}]}}"#
     );
     let body = Body::parse(body.as_bytes()).unwrap();
-    let (_, draft) = read(body, Dialect::Standard, &Refusals::default()).unwrap();
+    let (_, draft) = read(&body, Dialect::Standard, &Refusals::default()).unwrap();
     assert_eq!(draft.ids, [(1, Cow::Borrowed(fits.as_str()))]);
 }
 
@@ -211,7 +211,7 @@ fn ids_that_no_reference_can_name_are_not_noted() {
 fn nothing_that_was_said_shows_in_debug() {
     let body = r#"{"user":"secret","instructions":"secret","input":[{"role":"user","content":"secret"}],"metadata":{"a":"secret"}}"#;
     let body = Body::parse(body.as_bytes()).unwrap();
-    let read = read(body, Dialect::Standard, &Refusals::default()).unwrap();
+    let read = read(&body, Dialect::Standard, &Refusals::default()).unwrap();
     let shown = format!("{read:?} {:?}", read.1.items);
     assert!(shown.contains("1 items") && !shown.contains("secret"), "{shown}");
 }
