@@ -127,6 +127,13 @@ impl Decoder {
             if self.at_start && !self.skip_byte_order_mark() {
                 return Ok(None);
             }
+            if let Some(frame) = self.take_canonical() {
+                return if frame.raw.len() > self.limit {
+                    Err(TooLong { limit: self.limit })
+                } else {
+                    Ok(Some(frame))
+                };
+            }
             let found = {
                 let bytes = if self.whole.is_empty() { &self.pieces[..] } else { &self.whole[..] };
                 self.lines.scan(bytes)
@@ -168,6 +175,25 @@ impl Decoder {
             drop(self.whole.split_to(start));
         }
         self.lines.move_back(start);
+    }
+
+    /// Takes a frame off the front that is whole and in canonical form, as nearly all are. Any
+    /// other is left to be read line by line.
+    fn take_canonical(&mut self) -> Option<Frame> {
+        if self.lines.scanned > 0 || self.lines.after_cr {
+            return None;
+        }
+        let rest = self.whole.strip_prefix(b"event: ")?;
+        let name = rest.get(..memchr2(b'\n', b'\r', rest)?).filter(|it| !it.is_empty())?;
+        let rest = rest.get(name.len()..)?.strip_prefix(b"\ndata: ")?;
+        let length = memchr2(b'\n', b'\r', rest).filter(|length| *length > 0)?;
+        if !rest.get(length..)?.starts_with(b"\n\n") || std::str::from_utf8(name).is_err() {
+            return None;
+        }
+        let event = 7..7 + name.len();
+        let data = event.end + 7..event.end + 7 + length;
+        let raw = self.whole.split_to(data.end + 2);
+        Some(Frame { raw, event, data, canonical: true })
     }
 
     /// Takes the frame that ends at `end` off the front; `None` when it has no data.
@@ -368,6 +394,33 @@ mod tests {
         }
         assert_eq!(decode(STREAM.chunks(1)), whole);
         assert_eq!(decode(STREAM.chunks(3)), whole);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn frames_are_the_same_in_one_piece_and_byte_by_byte(
+            stream in "((event: |data: |event:|: |a|\\{\\}|\u{e9}|\u{feff}|\n\n|\n|\r|\r\n)){0,24}",
+        ) {
+            fn frames(stream: &str, piece: usize) -> Vec<(String, Vec<u8>, Option<Bytes>)> {
+                let mut decoder = Decoder::new(1 << 20);
+                let mut seen = Vec::new();
+                let mut note = |frame: Frame| {
+                    let raw = frame.verbatim().cloned();
+                    seen.push((frame.event().to_owned(), frame.data().to_vec(), raw));
+                };
+                for chunk in stream.as_bytes().chunks(piece) {
+                    decoder.push(Bytes::copy_from_slice(chunk));
+                    while let Some(frame) = decoder.next_frame().unwrap() {
+                        note(frame);
+                    }
+                }
+                while let Some(frame) = decoder.finish().unwrap() {
+                    note(frame);
+                }
+                seen
+            }
+            proptest::prop_assert_eq!(frames(&stream, usize::MAX), frames(&stream, 1));
+        }
     }
 
     #[test]

@@ -247,69 +247,6 @@ pub struct ItemEvent<'a> {
     pub item: Raw<'a>,
 }
 
-/// Any delta.
-#[derive(Deserialize)]
-pub struct Delta<'a> {
-    /// The place of the item in the output.
-    #[serde(default)]
-    pub output_index: u64,
-    /// The item.
-    #[serde(borrow, default)]
-    pub item_id: Cow<'a, str>,
-    /// The piece of text, as JSON.
-    #[serde(borrow)]
-    pub delta: Raw<'a>,
-}
-
-shape!(Delta<'_>, it => "Delta({:?})", it.delta);
-
-impl<'a> Delta<'a> {
-    /// Reads a delta event. Deltas are most of a stream and look alike: short strings and numbers
-    /// without spaces, which are walked over in one go; any other form is read in full.
-    pub fn of(event: &Event<'a>) -> Option<Self> {
-        Self::walked(event.text).or_else(|| event.read())
-    }
-
-    fn walked(text: &'a str) -> Option<Self> {
-        let (mut index, mut id, mut delta) = (None, None, None);
-        let mut rest = text.strip_prefix('{')?;
-        loop {
-            let (name, value) = plain_string(rest)?;
-            let value = value.strip_prefix(':')?;
-            rest = if name == "delta" {
-                let piece = Raw::string_at(value, 0)?;
-                delta = Some(piece);
-                value.get(piece.get().len()..)?
-            } else if value.starts_with('"') {
-                let (string, after) = plain_string(value)?;
-                if name == "item_id" {
-                    id = Some(string);
-                }
-                after
-            } else {
-                let digits = value.bytes().take_while(u8::is_ascii_digit).count();
-                let (number, after) = value.split_at_checked(digits)?;
-                if name == "output_index" {
-                    index = Some(number.parse().ok()?);
-                }
-                after
-            };
-            if let (Some(output_index), Some(item_id), Some(delta)) = (index, id, delta) {
-                return Some(Self { output_index, item_id: Cow::Borrowed(item_id), delta });
-            }
-            rest = rest.strip_prefix(',')?;
-        }
-    }
-}
-
-/// A string without escapes, and what follows it.
-fn plain_string(text: &str) -> Option<(&str, &str)> {
-    let inside = text.strip_prefix('"')?;
-    let end = memchr::memchr2(b'"', b'\\', inside.as_bytes())?;
-    let (string, after) = inside.split_at_checked(end)?;
-    Some((string, after.strip_prefix('"')?))
-}
-
 /// The end of a text, of arguments or of an input.
 #[derive(Deserialize)]
 pub struct Done<'a> {
@@ -394,29 +331,6 @@ mod tests {
         assert_eq!(Event::of(&bare).unwrap().kind, Kind::Error);
         for junk in [&b"[DONE]"[..], b"", b"\xff", b"{\"x\":1}"] {
             assert!(Event::of(&Frame::new("", junk)).is_none());
-        }
-    }
-
-    #[test]
-    fn a_delta_is_walked_over_as_it_is_read() {
-        for text in [
-            r#"{"type":"t","item_id":"msg_1","output_index":12,"content_index":0,"delta":"a\"b\\","logprobs":[]}"#,
-            r#"{"type":"t","delta":"","output_index":0,"item_id":"x"}"#,
-            r#"{"delta":"\"output_index\":7,\"item_id\":\"no\"","output_index":1,"item_id":"y"}"#,
-        ] {
-            let (found, read) =
-                (Delta::walked(text).unwrap(), serde_json::from_str::<Delta<'_>>(text).unwrap());
-            assert_eq!(
-                (found.output_index, &found.item_id, found.delta),
-                (read.output_index, &read.item_id, read.delta)
-            );
-        }
-        for odd in [
-            r#"{"delta": "a","output_index": 1,"item_id":"x"}"#,
-            r#"{"delta":"a","item_id":"x"}"#,
-            r#"{"delta":5}"#,
-        ] {
-            assert!(Delta::walked(odd).is_none(), "{odd}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! The Responses wire: requests as clients write them, events and answers as Codex gives them.
 
+pub mod delta;
 pub mod event;
 pub mod item;
 pub mod output;

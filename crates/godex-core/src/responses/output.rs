@@ -4,16 +4,18 @@
 //! Source: `docs/wire.md#empty-output`.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::collections::HashSet;
 
-use super::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
+use super::delta::{Delta, Deltas};
+use super::event::{Done, Event, ItemEvent, ItemHead, Kind};
 use crate::json::{self, Object, Raw, Writer};
 
 /// Gathers the items of one stream.
 #[derive(Default)]
 pub struct Output {
-    items: BTreeMap<u64, Entry>,
+    /// The items by their place in the output.
+    items: Vec<Entry>,
+    deltas: Deltas,
     taken: usize,
 }
 
@@ -21,6 +23,8 @@ shape!(Output, it => "Output({} items)", it.items.len());
 
 #[derive(Default)]
 struct Entry {
+    /// Its place in the output.
+    index: u64,
     id: String,
     added: Option<Box<str>>,
     done: Option<Box<str>>,
@@ -47,7 +51,7 @@ impl Output {
                 }
             }
             Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta => {
-                if let Some(delta) = Delta::of(event) {
+                if let Some(delta) = self.deltas.read(event) {
                     self.delta(event.kind, &delta);
                 }
             }
@@ -92,14 +96,14 @@ impl Output {
                 head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
             call.is_none_or(|id| calls.insert(id.into_owned()))
         };
-        self.items.values().filter_map(|entry| entry.json(status)).filter(fresh).collect()
+        self.items.iter().filter_map(|entry| entry.json(status)).filter(fresh).collect()
     }
 
     /// Takes the output that the last event lists, if no item was gathered before it.
     pub fn adopt(&mut self, list: Raw<'_>) {
         let listed = list.list().unwrap_or_default();
         let gathered = |entry: &Entry| entry.done.is_some() || entry.json("completed").is_some();
-        if listed.is_empty() || self.items.values().any(gathered) {
+        if listed.is_empty() || self.items.iter().any(gathered) {
             return;
         }
         for (output_index, item) in (0..).zip(listed) {
@@ -117,9 +121,9 @@ impl Output {
         }
         let entry = self
             .items
-            .values()
+            .iter()
             .find(|entry| !done.item_id.is_empty() && entry.id == done.item_id)
-            .or_else(|| self.items.get(&done.output_index))?;
+            .or_else(|| self.items.get(self.place(done.output_index).ok()?))?;
         let head = serde_json::from_str::<ItemHead<'_>>(entry.added.as_deref()?).ok()?;
         let mut writer = Writer::new(event.text.len() + 64);
         for (name, value) in object.iter() {
@@ -132,7 +136,7 @@ impl Output {
     /// Takes an item that has begun or is `done`, whose head was read already.
     pub fn push_item(&mut self, told: &ItemEvent<'_>, head: Option<&ItemHead<'_>>, done: bool) {
         self.taken += told.item.get().len();
-        let entry = self.items.entry(told.output_index).or_default();
+        let Some(entry) = self.entry_at(told.output_index) else { return };
         if let Some(id) = head.and_then(|head| head.id.as_deref()) {
             id.clone_into(&mut entry.id);
         }
@@ -144,19 +148,32 @@ impl Output {
     }
 
     /// The entry an event speaks of: by its item's id, else by its index.
-    fn entry(&mut self, id: &str, index: u64) -> &mut Entry {
-        let by_id = self
-            .items
-            .iter()
-            .find(|(_, entry)| !id.is_empty() && entry.id == id)
-            .map(|(index, _)| *index);
-        self.items.entry(by_id.unwrap_or(index)).or_default()
+    fn entry(&mut self, id: &str, index: u64) -> Option<&mut Entry> {
+        let by_id = |entry: &Entry| !id.is_empty() && entry.id == id;
+        match self.items.iter().position(by_id) {
+            Some(place) => self.items.get_mut(place),
+            None => self.entry_at(index),
+        }
+    }
+
+    /// The entry of an index, which is made if there is none; never `None`.
+    fn entry_at(&mut self, index: u64) -> Option<&mut Entry> {
+        let place = self.place(index).unwrap_or_else(|place| {
+            self.items.insert(place, Entry { index, ..Entry::default() });
+            place
+        });
+        self.items.get_mut(place)
+    }
+
+    /// Where the entry of an index is, or where it belongs.
+    fn place(&self, index: u64) -> Result<usize, usize> {
+        self.items.binary_search_by_key(&index, |entry| entry.index)
     }
 
     fn delta(&mut self, kind: Kind, delta: &Delta<'_>) {
         let Some(piece) = delta.delta.escaped() else { return };
         self.taken += piece.len();
-        let entry = self.entry(&delta.item_id, delta.output_index);
+        let Some(entry) = self.entry(&delta.item_id, delta.output_index) else { return };
         if kind == Kind::RefusalDelta {
             entry.refusal.push_str(piece);
         } else if entry.done.is_none() {
@@ -169,7 +186,7 @@ impl Output {
         let call = done.arguments.or(done.input).and_then(Raw::escaped);
         let text = done.text.and_then(Raw::escaped);
         self.taken += [refusal, call, text].into_iter().flatten().map(str::len).sum::<usize>();
-        let entry = self.entry(&done.item_id, done.output_index);
+        let Some(entry) = self.entry(&done.item_id, done.output_index) else { return };
         if let Some(text) = refusal {
             text.clone_into(&mut entry.refusal);
         }

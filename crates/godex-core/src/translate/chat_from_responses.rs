@@ -3,7 +3,8 @@
 
 use crate::codex::names::ToolNames;
 use crate::json::{self, Object, Raw};
-use crate::responses::event::{Delta, Done, Event, ItemEvent, ItemHead, Kind};
+use crate::responses::delta::Deltas;
+use crate::responses::event::{Done, Event, ItemEvent, ItemHead, Kind};
 use crate::responses::response;
 use crate::translate::completion_from_responses::{
     completion_id, created, finish_reason, usage_json,
@@ -76,6 +77,7 @@ pub struct ChatStream {
     /// Items whose text has been sent, by index in the output.
     texts: Vec<u64>,
     stop: Option<Stop>,
+    deltas: Deltas,
     /// How much the model has said, in bytes.
     heard: usize,
 }
@@ -112,6 +114,7 @@ impl ChatStream {
         Self {
             look,
             stop,
+            deltas: Deltas::default(),
             heard: 0,
             head: Vec::new(),
             phase: Phase::Before,
@@ -153,17 +156,17 @@ impl ChatStream {
                 self.open(response, out);
             }
             Kind::TextDelta => {
-                if let Some(delta) = Delta::of(event) {
+                if let Some(delta) = self.deltas.read(event) {
                     self.text(delta.output_index, delta.delta.get(), out);
                 }
             }
             Kind::RefusalDelta => {
-                if let Some(delta) = Delta::of(event) {
+                if let Some(delta) = self.deltas.read(event) {
                     self.refusal(delta.output_index, delta.delta.get(), out);
                 }
             }
             Kind::ReasoningDelta => {
-                if let Some(delta) = Delta::of(event) {
+                if let Some(delta) = self.deltas.read(event) {
                     self.reasoning(delta.delta.get(), out);
                 }
             }
@@ -174,7 +177,7 @@ impl ChatStream {
                 }
             }
             Kind::ArgumentsDelta => {
-                if let Some(delta) = Delta::of(event) {
+                if let Some(delta) = self.deltas.read(event) {
                     let at = self.call(&delta.item_id, delta.output_index);
                     if let Some(call) = self.calls.get_mut(at).filter(|call| !call.done) {
                         call.argument.push_str(delta.delta.escaped().unwrap_or_default());
