@@ -130,7 +130,9 @@ fn whole(event: &Event<'_>, face: &Face, tap: &Tap) -> String {
     let response = event.response().expect("the last event has a response");
     let status = unfinished(event.kind);
     match face {
-        Face::Responses(face) => face.patches().apply(response, tap.output.json(status).as_deref()),
+        Face::Responses(face) => {
+            face.patches().apply(event.text, response, tap.output.json(status).as_deref())
+        }
         Face::Chat(stream) => {
             completion(event.kind, response, &tap.output.items(status), stream.look())
         }

@@ -204,7 +204,7 @@ fn gather(material: &Material) -> Option<String> {
     let mut events = material.frames.iter().filter_map(Event::of).inspect(|it| drop(tap.push(it)));
     let last = events.by_ref().last()?;
     let output = tap.output.json("completed");
-    Some(Patches::default().apply(last.response()?, output.as_deref()))
+    Some(Patches::default().apply(last.text, last.response()?, output.as_deref()))
 }
 
 fn gather_chat(material: &Material) -> Option<String> {

@@ -158,9 +158,11 @@ fn walk(text: &str) -> Option<(Delta<'_>, Vec<Hole>, usize)> {
             // With what follows, lest a longer number is taken for the same.
             let end = text.len() - rest.len() + 1;
             let item_id = Cow::Borrowed(item_id);
-            return rest
-                .starts_with([',', '}'])
-                .then_some((Delta { output_index, item_id, delta }, holes, end));
+            return rest.starts_with([',', '}']).then_some((
+                Delta { output_index, item_id, delta },
+                holes,
+                end,
+            ));
         }
         rest = rest.strip_prefix(',')?;
     }
@@ -219,7 +221,8 @@ mod tests {
     #[test]
     fn what_resembles_a_learned_form_is_not_taken_for_it() {
         let mut deltas = Deltas::default();
-        let learned = r#"{"type":"t","sequence_number":1,"item_id":"x","delta":"a","output_index":1}"#;
+        let learned =
+            r#"{"type":"t","sequence_number":1,"item_id":"x","delta":"a","output_index":1}"#;
         let mut next = |text: &str| parts(deltas.read(&Event::new(Kind::TextDelta, text)));
         assert_eq!(next(learned), parts(read(learned)));
         for text in [

@@ -2,6 +2,7 @@
 //! `docs/wire.md#patches` lists, and nothing else changed.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use serde::Deserialize;
 
@@ -40,6 +41,39 @@ const ALWAYS_PRESENT: &[(&str, &str)] = &[
     ("prompt_cache_key", "null"),
 ];
 
+/// The place of a name in [`ALWAYS_PRESENT`].
+fn place_of(name: &str) -> Option<u32> {
+    let place = match name {
+        "error" => 0,
+        "incomplete_details" => 1,
+        "instructions" => 2,
+        "metadata" => 3,
+        "parallel_tool_calls" => 4,
+        "temperature" => 5,
+        "top_p" => 6,
+        "tool_choice" => 7,
+        "tools" => 8,
+        "completed_at" => 9,
+        "previous_response_id" => 10,
+        "truncation" => 11,
+        "text" => 12,
+        "presence_penalty" => 13,
+        "frequency_penalty" => 14,
+        "top_logprobs" => 15,
+        "reasoning" => 16,
+        "usage" => 17,
+        "max_output_tokens" => 18,
+        "max_tool_calls" => 19,
+        "store" => 20,
+        "background" => 21,
+        "service_tier" => 22,
+        "safety_identifier" => 23,
+        "prompt_cache_key" => 24,
+        _ => return None,
+    };
+    Some(place)
+}
+
 /// What this client must see in place of what the backend says.
 #[derive(Clone, Default)]
 pub struct Patches {
@@ -56,42 +90,55 @@ pub struct Patches {
 shape!(Patches, it => "Patches({} values, {:?})", it.echo.len(), it.tool_names);
 
 impl Patches {
-    /// The response with the patches; `output` replaces an empty one.
-    pub fn apply(&self, response: &Object<'_>, output: Option<&str>) -> String {
-        self.restored(self.patched(response, output, usize::MAX))
+    /// The response, which stands somewhere in `text`, with the patches; `output` replaces an
+    /// empty one.
+    pub fn apply(&self, text: &str, response: &Object<'_>, output: Option<&str>) -> String {
+        self.restored(self.patched(text, response, output, usize::MAX))
     }
 
     /// The same without values longer than `most` bytes; what must be there has its default.
-    pub fn apply_to_short(&self, response: &Object<'_>, most: usize) -> String {
-        self.restored(self.patched(response, None, most))
+    pub fn apply_to_short(&self, text: &str, response: &Object<'_>, most: usize) -> String {
+        self.restored(self.patched(text, response, None, most))
     }
 
-    fn patched(&self, response: &Object<'_>, output: Option<&str>, most: usize) -> String {
-        let mut writer = Writer::new(4096);
+    fn patched(
+        &self,
+        text: &str,
+        response: &Object<'_>,
+        output: Option<&str>,
+        most: usize,
+    ) -> String {
+        let size = if most == usize::MAX { text.len() + output.map_or(0, str::len) } else { most };
+        let mut splice = Splice::new(text, size + ROOM);
+        let (mut there, mut has_object, mut has_output) = (0_u32, false, false);
         for (name, value) in response.iter().filter(|(name, _)| *name != "user") {
+            has_object |= name == "object";
+            has_output |= name == "output";
             if value.get().len() > most {
                 continue;
             }
+            there |= place_of(name).map_or(0, |place| 1 << place);
             match self.of(name, value, output) {
-                Some(patch) => writer.raw(name, &patch),
-                None => writer.raw(name, value.get()),
+                Some(patch) => splice.write(name, &patch),
+                None => splice.keep(name, value.get()),
             }
         }
-        for (name, default) in ALWAYS_PRESENT {
-            if response.get(name).is_none_or(|value| value.get().len() > most) {
+        for (place, (name, default)) in ALWAYS_PRESENT.iter().enumerate() {
+            if there & 1 << place == 0 {
                 let own = self.echoed(name).filter(|value| value.len() <= most);
-                writer.raw(name, own.unwrap_or(default));
+                splice.write(name, own.unwrap_or(default));
             }
         }
-        for (name, value) in [("object", "\"response\""), ("output", output.unwrap_or("[]"))] {
-            if response.get(name).is_none() {
-                writer.raw(name, value);
-            }
+        if !has_object {
+            splice.write("object", "\"response\"");
+        }
+        if !has_output {
+            splice.write("output", output.unwrap_or("[]"));
         }
         if let Some(user) = self.echoed("user") {
-            writer.raw("user", user);
+            splice.write("user", user);
         }
-        writer.finish_text()
+        splice.finish()
     }
 
     fn restored(&self, text: String) -> String {
@@ -124,16 +171,86 @@ impl Patches {
     /// The text of an event that carries a response, with the patches.
     pub fn event(&self, event: &Event<'_>, output: Option<&str>) -> Option<String> {
         let envelope = event.envelope()?;
-        let size = event.text.len() + output.map_or(0, str::len) + 512;
-        let mut writer = Writer::new(size);
+        let response = self.apply(event.text, &envelope.response, output);
+        let mut splice = Splice::new(event.text, response.len() + ROOM);
         for (name, value) in envelope.event.iter() {
             if name == "response" {
-                writer.raw(name, &self.apply(&envelope.response, output));
+                splice.write(name, &response);
             } else {
-                writer.raw(name, value.get());
+                splice.keep(name, value.get());
             }
         }
-        Some(writer.finish_text())
+        Some(splice.finish())
+    }
+}
+
+/// How much longer than what it is made of an object may become without being moved.
+const ROOM: usize = 1024;
+
+/// Writes an object that is mostly members of another one: those that stay side by side as they
+/// are written are copied in one piece.
+struct Splice<'t> {
+    /// What the other object is written in.
+    text: &'t str,
+    /// The members of it that are still to be copied.
+    kept: Range<usize>,
+    out: String,
+}
+
+impl<'t> Splice<'t> {
+    fn new(text: &'t str, size: usize) -> Self {
+        Self { text, kept: 0..0, out: String::with_capacity(size) }
+    }
+
+    /// Adds a member of the other object.
+    fn keep(&mut self, name: &str, value: &str) {
+        let Some(Range { start, end }) = self.member(name, value) else {
+            return self.write(name, value);
+        };
+        if self.kept.is_empty() || self.kept.end + ",".len() != start {
+            self.copy();
+            self.kept.start = start;
+        }
+        self.kept.end = end;
+    }
+
+    /// Adds another member.
+    fn write(&mut self, name: &str, value: &str) {
+        self.copy();
+        self.begin();
+        self.out.push('"');
+        self.out.push_str(&json::escape(name));
+        self.out.push_str("\":");
+        self.out.push_str(value);
+    }
+
+    fn finish(mut self) -> String {
+        self.copy();
+        self.out.push_str(if self.out.is_empty() { "{}" } else { "}" });
+        self.out
+    }
+
+    fn copy(&mut self) {
+        let kept = self.text.get(std::mem::take(&mut self.kept)).unwrap_or_default();
+        if !kept.is_empty() {
+            self.begin();
+            self.out.push_str(kept);
+        }
+    }
+
+    fn begin(&mut self) {
+        self.out.push(if self.out.is_empty() { '{' } else { ',' });
+    }
+
+    /// Where the text has this member; `None` when it is not written there like that.
+    fn member(&self, name: &str, value: &str) -> Option<Range<usize>> {
+        let place = |piece: &str| {
+            let at = piece.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+            (at + piece.len() <= self.text.len()).then_some(at)
+        };
+        let (name_at, value_at) = (place(name)?, place(value)?);
+        let between = self.text.get(name_at + name.len()..value_at)?;
+        (between == "\":").then_some(name_at.checked_sub(1)?..value_at + value.len())
     }
 }
 
@@ -199,6 +316,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::responses::event::Kind;
 
     fn patched(response: &str, output: Option<&str>) -> Value {
         let patches = Patches {
@@ -207,7 +325,8 @@ mod tests {
             cache_key: None,
             tool_names: ToolNames::default(),
         };
-        serde_json::from_str(&patches.apply(&Object::of_text(response).unwrap(), output)).unwrap()
+        serde_json::from_str(&patches.apply(response, &Object::of_text(response).unwrap(), output))
+            .unwrap()
     }
 
     #[test]
@@ -228,6 +347,42 @@ mod tests {
         assert_eq!(patched(r#"{"output":[]}"#, Some("[1]"))["output"].to_string(), "[1]");
         assert_eq!(patched(r#"{"output":[2]}"#, Some("[1]"))["output"].to_string(), "[2]");
         assert_eq!(patched("{}", Some("[1]"))["output"].to_string(), "[1]");
+    }
+
+    #[test]
+    fn members_are_the_same_however_they_are_written() {
+        let texts = [
+            r#"{"id":"r","model":"m","a":[1,2],"b":{"x":"y"},"user":"u","c":5,"error":null}"#,
+            "{ \"id\" : \"r\" , \"a\":[1,2],\n\"b\": 7,\"c\" :5 ,\"d\":6}",
+            r#"{"id":"old","a":1,"id":"r","b":2,"\u0063":3,"d":4,"a":5}"#,
+            r#"{"é":1,"tools":[],"quo\"te":2,"x":3}"#,
+            "{}",
+        ];
+        for text in texts {
+            let event = format!(r#"{{"type":"t","response":{text},"sequence_number":3}}"#);
+            let (whole, response) = Object::with_member(&event, "response").unwrap();
+            let elsewhere = text.to_owned();
+            let (patches, read) =
+                (Patches::default(), |it: &str| serde_json::from_str::<Value>(it).unwrap());
+            let spliced = read(&patches.apply(&event, &response, None));
+            assert_eq!(spliced, read(&patches.apply(&elsewhere, &response, None)), "{text}");
+            for (name, value) in
+                response.iter().filter(|(name, _)| !matches!(*name, "user" | "model"))
+            {
+                assert_eq!(spliced[name], read(value.get()), "{text}");
+            }
+            let patched = read(&patches.event(&Event::new(Kind::Created, &event), None).unwrap());
+            assert_eq!(patched["response"], spliced);
+            assert_eq!(patched.as_object().unwrap().len(), whole.iter().count());
+        }
+    }
+
+    #[test]
+    fn each_field_that_is_always_present_has_its_place() {
+        for (place, (name, _)) in (0..).zip(ALWAYS_PRESENT) {
+            assert_eq!(place_of(name), Some(place), "{name}");
+        }
+        assert!(ALWAYS_PRESENT.len() <= 32);
     }
 
     #[test]

@@ -94,7 +94,8 @@ fn whole(event: &Event<'_>, face: &Face, watch: &Watch) -> Option<Bytes> {
     let status = unfinished(event.kind);
     let text = match face {
         Face::Responses(face) => {
-            face.patches().apply(response, watch.tap.output.json(status).as_deref())
+            let output = watch.tap.output.json(status);
+            face.patches().apply(event.text, response, output.as_deref())
         }
         Face::Chat(stream) => {
             let items = watch.tap.output.items(status);

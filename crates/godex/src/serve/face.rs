@@ -200,7 +200,7 @@ impl ResponsesFace {
         if event.kind == Kind::Created {
             self.passed = event.sequence_number().unwrap_or_default();
             let response = event.response();
-            self.snapshot = response.map(|it| self.patches.apply_to_short(it, LARGE));
+            self.snapshot = response.map(|it| self.patches.apply_to_short(event.text, it, LARGE));
         }
         self.write(&name_of(frame, event), &text, out);
     }
@@ -255,8 +255,8 @@ impl ResponsesFace {
     fn repeat(&mut self, tap: &Tap, out: &mut Out) {
         let Some(snapshot) = &self.snapshot else { return };
         let output = tap.output.json("in_progress");
-        let response =
-            Object::of_text(snapshot).map(|object| self.patches.apply(&object, output.as_deref()));
+        let response = Object::of_text(snapshot)
+            .map(|it| self.patches.apply(snapshot, &it, output.as_deref()));
         let mut writer = Writer::new(snapshot.len() + 128);
         writer.string("type", "response.in_progress");
         writer.raw("response", response.as_deref().unwrap_or(snapshot));
@@ -276,7 +276,8 @@ impl ResponsesFace {
         bare.string("status", "in_progress");
         bare.string("model", "");
         let bare = bare.finish_text();
-        let response = Object::of_text(&bare).map(|object| self.patches.apply(&object, None));
+        let response =
+            Object::of_text(&bare).map(|object| self.patches.apply(&bare, &object, None));
         let response = response.unwrap_or(bare);
         let mut writer = Writer::new(response.len() + 128);
         writer.string("type", "response.created");
