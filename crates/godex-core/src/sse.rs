@@ -187,7 +187,7 @@ impl Decoder {
         let name = rest.get(..memchr2(b'\n', b'\r', rest)?).filter(|it| !it.is_empty())?;
         let rest = rest.get(name.len()..)?.strip_prefix(b"\ndata: ")?;
         let length = memchr2(b'\n', b'\r', rest).filter(|length| *length > 0)?;
-        if !rest.get(length..)?.starts_with(b"\n\n") || std::str::from_utf8(name).is_err() {
+        if !rest.get(length..)?.starts_with(b"\n\n") || !name.is_ascii() {
             return None;
         }
         let event = 7..7 + name.len();

@@ -3,8 +3,7 @@
 use serde_json::Value;
 
 use crate::codex::fault::{Break, Fault};
-use crate::json::Raw;
-use crate::responses::event::{Event, ItemEvent, ItemHead, Kind};
+use crate::responses::event::{Event, ItemEvent, Kind};
 use crate::responses::output::Output;
 use crate::responses::response;
 use crate::usage::Usage;
@@ -55,14 +54,11 @@ impl Tap {
     pub fn push(&mut self, event: &Event<'_>) -> Option<SeenCall> {
         match event.kind {
             Kind::ItemAdded | Kind::ItemDone => {
-                let told = event.read::<ItemEvent<'_>>()?;
-                let head = ItemHead::of(told.item);
-                let done = event.kind == Kind::ItemDone;
                 if !self.ignores_output {
-                    self.output.push_item(&told, head.as_ref(), done);
+                    self.output.push(event);
                     self.bound();
                 }
-                return head.filter(|_| done).and_then(|head| seen_call(head, told.item));
+                return (event.kind == Kind::ItemDone).then(|| seen_call(event.item()?)).flatten();
             }
             Kind::TextDelta
             | Kind::TextDone
@@ -115,9 +111,10 @@ impl Tap {
     }
 }
 
-fn seen_call(head: ItemHead<'_>, item: Raw<'_>) -> Option<SeenCall> {
-    head.custom_call()?;
-    Some(SeenCall { id: head.call_id?.into_owned(), json: item.get().to_owned() })
+fn seen_call(told: &ItemEvent<'_>) -> Option<SeenCall> {
+    let head = told.head.as_ref().filter(|head| head.custom_call().is_some())?;
+    let id = head.call_id.as_deref()?.to_owned();
+    Some(SeenCall { id, json: told.item.get().to_owned() })
 }
 
 /// The fault that a `response.failed` or `error` event tells of.

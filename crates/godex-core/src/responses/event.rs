@@ -145,6 +145,8 @@ pub struct Event<'a> {
     pub text: &'a str,
     /// The text taken apart, and the response in it: several look at these large ones.
     envelope: OnceCell<Option<Envelope<'a>>>,
+    /// The item that it is about: two look at it.
+    item: OnceCell<Option<Box<ItemEvent<'a>>>>,
 }
 
 shape!(Event<'_>, it => "Event({:?}, {} bytes)", it.kind, it.text.len());
@@ -180,7 +182,7 @@ impl<'a> Event<'a> {
 
     /// An event of this kind and text.
     pub fn new(kind: Kind, text: &'a str) -> Self {
-        Self { kind, text, envelope: OnceCell::new() }
+        Self { kind, text, envelope: OnceCell::new(), item: OnceCell::new() }
     }
 
     /// The event and the response that it carries; `None` when it carries none or is broken.
@@ -195,6 +197,11 @@ impl<'a> Event<'a> {
     /// The response that the event carries; `None` when it carries none or is broken.
     pub fn response(&self) -> Option<&Object<'a>> {
         self.envelope().map(|envelope| &envelope.response)
+    }
+
+    /// The item that the event is about; `None` when it is about none or is broken.
+    pub fn item(&self) -> Option<&ItemEvent<'a>> {
+        self.item.get_or_init(|| ItemEvent::of(self.text).map(Box::new)).as_deref()
     }
 
     /// The id of the response that the event carries. The backend writes it first, where it is
@@ -237,14 +244,39 @@ fn sequence_number_at(text: &str) -> Option<(usize, usize)> {
 }
 
 /// `response.output_item.added` and `.done`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct ItemEvent<'a> {
     /// The place of the item in the output.
-    #[serde(default)]
     pub output_index: u64,
     /// The item.
-    #[serde(borrow)]
     pub item: Raw<'a>,
+    /// What is read of it; `None` when it is no item.
+    pub head: Option<ItemHead<'a>>,
+}
+
+impl<'a> ItemEvent<'a> {
+    /// An item at a place of the output.
+    pub fn new(output_index: u64, item: Raw<'a>) -> Self {
+        Self { output_index, item, head: ItemHead::of(item) }
+    }
+
+    fn of(text: &'a str) -> Option<Self> {
+        let Some((event, item)) = Object::with_member(text, "item") else {
+            let event = Object::of_text(text)?;
+            return Some(Self {
+                output_index: index_of(&event)?,
+                item: event.get("item")?,
+                head: None,
+            });
+        };
+        let head = ItemHead::of_object(&item);
+        Some(Self { output_index: index_of(&event)?, item: event.get("item")?, head })
+    }
+}
+
+/// The place in the output that an event names.
+fn index_of(event: &Object<'_>) -> Option<u64> {
+    event.get("output_index").map_or(Some(0), |index| index.get().parse().ok())
 }
 
 /// The end of a text, of arguments or of an input.
@@ -273,25 +305,19 @@ pub struct Done<'a> {
 shape!(Done<'_>, it => "Done({:?}, {:?}, {:?}, {:?})", it.arguments, it.input, it.text, it.refusal);
 
 /// The item of an item event, as far as anybody reads it.
-#[derive(Deserialize)]
+#[derive(Clone)]
 pub struct ItemHead<'a> {
     /// `message`, `function_call`, ...
-    #[serde(borrow, rename = "type")]
     pub kind: Cow<'a, str>,
     /// The item's id.
-    #[serde(borrow, default)]
     pub id: Option<Cow<'a, str>>,
     /// The call's id.
-    #[serde(borrow, default)]
     pub call_id: Option<Cow<'a, str>>,
     /// The name of the function or tool.
-    #[serde(borrow, default)]
     pub name: Option<Cow<'a, str>>,
     /// The arguments of a function call, as JSON.
-    #[serde(borrow, default)]
     pub arguments: Option<Raw<'a>>,
     /// The input of a custom tool call, as JSON.
-    #[serde(borrow, default)]
     pub input: Option<Raw<'a>>,
 }
 
@@ -300,7 +326,25 @@ shape!(ItemHead<'_>, it => "ItemHead({:?}, {:?})", it.arguments, it.input);
 impl<'a> ItemHead<'a> {
     /// Reads an item.
     pub fn of(item: Raw<'a>) -> Option<Self> {
-        serde_json::from_str(item.get()).ok()
+        Self::of_object(&Object::of(item)?)
+    }
+
+    /// Reads an item that is a whole text.
+    pub fn of_text(item: &'a str) -> Option<Self> {
+        Self::of_object(&Object::of_text(item)?)
+    }
+
+    fn of_object(item: &Object<'a>) -> Option<Self> {
+        let text = |name| item.some(name).map(Raw::string);
+        let whole = |text: Option<Option<Cow<'a, str>>>| text.map_or(Some(None), |it| it.map(Some));
+        Some(Self {
+            kind: item.string("type")?,
+            id: whole(text("id"))?,
+            call_id: whole(text("call_id"))?,
+            name: whole(text("name"))?,
+            arguments: item.some("arguments"),
+            input: item.some("input"),
+        })
     }
 
     /// Whether it is a call that wants an output: `Some(true)` for a custom one.

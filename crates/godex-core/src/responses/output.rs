@@ -45,9 +45,8 @@ impl Output {
     pub fn push(&mut self, event: &Event<'_>) {
         match event.kind {
             Kind::ItemAdded | Kind::ItemDone => {
-                if let Some(told) = event.read::<ItemEvent<'_>>() {
-                    let done = event.kind == Kind::ItemDone;
-                    self.push_item(&told, ItemHead::of(told.item).as_ref(), done);
+                if let Some(told) = event.item() {
+                    self.push_item(told, event.kind == Kind::ItemDone);
                 }
             }
             Kind::TextDelta | Kind::RefusalDelta | Kind::ArgumentsDelta => {
@@ -91,7 +90,7 @@ impl Output {
             if one {
                 return true;
             }
-            let head = serde_json::from_str::<ItemHead<'_>>(item).ok();
+            let head = ItemHead::of_text(item);
             let call =
                 head.filter(|head| head.custom_call().is_some()).and_then(|head| head.call_id);
             call.is_none_or(|id| calls.insert(id.into_owned()))
@@ -107,7 +106,7 @@ impl Output {
             return;
         }
         for (output_index, item) in (0..).zip(listed) {
-            self.push_item(&ItemEvent { output_index, item }, ItemHead::of(item).as_ref(), true);
+            self.push_item(&ItemEvent::new(output_index, item), true);
         }
     }
 
@@ -124,7 +123,7 @@ impl Output {
             .iter()
             .find(|entry| !done.item_id.is_empty() && entry.id == done.item_id)
             .or_else(|| self.items.get(self.place(done.output_index).ok()?))?;
-        let head = serde_json::from_str::<ItemHead<'_>>(entry.added.as_deref()?).ok()?;
+        let head = ItemHead::of_text(entry.added.as_deref()?)?;
         let mut writer = Writer::new(event.text.len() + 64);
         for (name, value) in object.iter() {
             writer.raw(name, value.get());
@@ -133,11 +132,11 @@ impl Output {
         Some(writer.finish_text())
     }
 
-    /// Takes an item that has begun or is `done`, whose head was read already.
-    pub fn push_item(&mut self, told: &ItemEvent<'_>, head: Option<&ItemHead<'_>>, done: bool) {
+    /// Takes an item that has begun or is `done`.
+    fn push_item(&mut self, told: &ItemEvent<'_>, done: bool) {
         self.taken += told.item.get().len();
         let Some(entry) = self.entry_at(told.output_index) else { return };
-        if let Some(id) = head.and_then(|head| head.id.as_deref()) {
+        if let Some(id) = told.head.as_ref().and_then(|head| head.id.as_deref()) {
             id.clone_into(&mut entry.id);
         }
         let slot = if done { &mut entry.done } else { &mut entry.added };

@@ -4,7 +4,7 @@
 use crate::codex::names::ToolNames;
 use crate::json::{self, Object, Raw};
 use crate::responses::delta::Deltas;
-use crate::responses::event::{Done, Event, ItemEvent, ItemHead, Kind};
+use crate::responses::event::{Done, Event, ItemEvent, Kind};
 use crate::responses::response;
 use crate::translate::completion_from_responses::{
     completion_id, created, finish_reason, usage_json,
@@ -172,8 +172,8 @@ impl ChatStream {
             }
             Kind::SummaryPartAdded if self.reasoned => self.reasoning("\"\\n\\n\"", out),
             Kind::ItemAdded | Kind::ItemDone => {
-                if let Some(it) = event.read::<ItemEvent<'_>>() {
-                    self.item(it.output_index, it.item.get(), event.kind == Kind::ItemDone, out);
+                if let Some(told) = event.item() {
+                    self.item(told, event.kind == Kind::ItemDone, out);
                 }
             }
             Kind::ArgumentsDelta => {
@@ -318,8 +318,8 @@ impl ChatStream {
         }
     }
 
-    fn item(&mut self, index: u64, item: &str, done: bool, out: &mut Vec<u8>) {
-        let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
+    fn item(&mut self, told: &ItemEvent<'_>, done: bool, out: &mut Vec<u8>) {
+        let (Some(head), index) = (&told.head, told.output_index) else { return };
         if let Some(custom) = head.custom_call() {
             let at = self.call(head.id.as_deref().unwrap_or_default(), index);
             let id = head.call_id.clone().unwrap_or_default();
@@ -329,14 +329,13 @@ impl ChatStream {
             }
             self.tell(out);
         } else if done && head.kind == "message" && !self.texts.contains(&index) {
-            self.whole_message(index, item, out);
+            self.whole_message(index, told.item, out);
         }
     }
 
     /// A message whose pieces never came.
-    fn whole_message(&mut self, index: u64, item: &str, out: &mut Vec<u8>) {
-        let Some(parts) =
-            Object::of_text(item).and_then(|it| it.some("content")).and_then(Raw::list)
+    fn whole_message(&mut self, index: u64, item: Raw<'_>, out: &mut Vec<u8>) {
+        let Some(parts) = Object::of(item).and_then(|it| it.some("content")).and_then(Raw::list)
         else {
             return;
         };
@@ -454,7 +453,7 @@ impl ChatStream {
             .and_then(Raw::list)
             .unwrap_or_default();
         for (index, item) in (0..).zip(output).filter(|_| nothing_said) {
-            self.item(index, item.get(), true, out);
+            self.item(&ItemEvent::new(index, item), true, out);
         }
         if !self.is_finished() {
             self.calls.iter_mut().for_each(|call| call.done = true);

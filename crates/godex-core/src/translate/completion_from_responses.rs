@@ -141,7 +141,7 @@ impl Said {
         if self.is_over() {
             return;
         }
-        let Ok(head) = serde_json::from_str::<ItemHead<'_>>(item) else { return };
+        let Some(head) = ItemHead::of_text(item) else { return };
         if let Some(custom) = head.custom_call() {
             self.release();
             let empty = if custom { "" } else { "{}" };
