@@ -54,7 +54,6 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
     ("session", "identity", "sessions have names"),
     ("session", "key", "memory is filed by key"),
     ("tap", "codex", "how a stream failed"),
-    ("tap", "json", "a call is kept as text"),
     ("tap", "responses", "watches its events"),
     ("tap", "sse", "its tests split recorded streams"),
     ("tap", "usage", "what a stream cost"),
