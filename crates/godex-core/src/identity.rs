@@ -1,6 +1,8 @@
 //! Names for sessions and conversations: keyed hashes, so that nothing a client calls itself
 //! leaves the machine and no two API keys ever share a name.
 
+use std::sync::Arc;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -38,7 +40,7 @@ impl Source<'_> {
 
 /// A session or conversation of one API key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(String);
+pub struct Name(Arc<str>);
 
 impl Name {
     /// The name as text: a UUID.
@@ -81,7 +83,7 @@ impl Namer {
     /// A hash of all parts, each preceded by its length, in the form of a UUID (version 8).
     fn name(&self, parts: &[&str]) -> Name {
         // A keyed SHA-256 takes a key of any length.
-        let Some(mut mac) = self.start.clone() else { return Name(String::new()) };
+        let Some(mut mac) = self.start.clone() else { return Name("".into()) };
         for part in parts {
             mac.update(&(part.len() as u64).to_be_bytes());
             mac.update(part.as_bytes());
@@ -99,7 +101,7 @@ impl Namer {
             }
             hex::push(&mut text, byte);
         }
-        Name(text)
+        Name(text.into())
     }
 }
 

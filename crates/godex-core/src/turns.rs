@@ -188,14 +188,18 @@ impl Turns {
 
         let input = expand::Input::new(draft, origins);
         let shared = input.shared(&before);
-        let cost = input.cost(shared) + Sequence::cost(before.len() + draft.items.len());
-        let in_use = before.iter().take(shared).map(|held| Held::cost(&held.kept())).sum();
-        if cost > self.limits.bytes_per_turn || !self.make_room(key, cost, in_use) {
+        let new = input.new_items(shared);
+        let new_cost = new.iter().map(Held::cost).sum::<usize>();
+        let cost = new_cost + Sequence::cost(before.len() + draft.items.len());
+        let in_use = || before.iter().take(shared).map(|held| Held::cost(&held.kept())).sum();
+        if cost > self.limits.bytes_per_turn
+            || !self.has_room(key, cost) && !self.make_room(key, cost, in_use())
+        {
             return None;
         }
         let mut under_way = UnderWay::new(&meter);
-        under_way.add(input.cost(shared));
-        let own = input.held(shared, &meter);
+        under_way.add(new_cost);
+        let own = input.held(shared, &new, &meter);
         drop(before);
         let items = Sequence::new(&meter, base.map(|base| (base, shared)), own);
         let (conversation, room) = (conversation.clone(), self.limits.bytes_per_turn - cost);
@@ -228,7 +232,7 @@ impl Turns {
         let items = Arc::new(items);
         let turn = Turn { used_at: now, tick, items, empty, conversation, _charge: charge };
         owner.turns.insert(Arc::clone(&id), turn);
-        if !self.make_room(key, 0, 0) {
+        if !self.has_room(key, 0) && !self.make_room(key, 0, 0) {
             self.remove(key, &id);
         }
     }
@@ -254,6 +258,13 @@ impl Turns {
     pub fn size(&self) -> (usize, usize) {
         let turns = self.owners.values().map(|owner| owner.turns.len()).sum();
         (turns, self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Whether `bytes` more of a key fit as it is.
+    fn has_room(&self, key: &KeyId, bytes: usize) -> bool {
+        let own = self.owners.get(key).map_or(0, |owner| owner.meter.own());
+        own + bytes <= self.limits.bytes_per_key
+            && self.bytes.load(Ordering::Relaxed) + bytes <= self.limits.bytes
     }
 
     /// Lets go of the oldest turns until `bytes` more of a key fit; `false` when they cannot, and

@@ -148,19 +148,6 @@ impl Kind<'_> {
             Self::Other => Kind::Other,
         }
     }
-
-    /// The same kind, which borrows nothing.
-    pub fn into_owned(self) -> Kind<'static> {
-        match self {
-            Self::User => Kind::User,
-            Self::Developer => Kind::Developer,
-            Self::Assistant => Kind::Assistant,
-            Self::Call(call) => Kind::Call(call.into_owned()),
-            Self::Output(call) => Kind::Output(call.into_owned()),
-            Self::Reference(id) => Kind::Reference(Cow::Owned(id.into_owned())),
-            Self::Other => Kind::Other,
-        }
-    }
 }
 
 /// Which call an item belongs to.
@@ -177,10 +164,6 @@ shape!(Call<'_>, it => "Call({} bytes)", it.id.len());
 impl Call<'_> {
     fn borrowed(&self) -> Call<'_> {
         Call { id: Cow::Borrowed(&self.id), custom: self.custom }
-    }
-
-    fn into_owned(self) -> Call<'static> {
-        Call { id: Cow::Owned(self.id.into_owned()), custom: self.custom }
     }
 }
 

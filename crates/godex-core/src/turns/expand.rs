@@ -179,29 +179,30 @@ impl<'d, 'a> Input<'d, 'a> {
         self.items().zip(held).take_while(same).count()
     }
 
-    /// What the items behind the first `shared` ones cost.
-    pub(super) fn cost(&self, shared: usize) -> usize {
-        self.new_items(shared).map(|item| Held::cost(&item)).sum()
-    }
-
-    /// The items behind the first `shared` ones, held.
-    pub(super) fn held(&self, shared: usize, meter: &Arc<Meter>) -> Vec<Held> {
-        let new: Vec<Kept<'_>> = self.new_items(shared).collect();
-        let mut new = Held::all(meter, &new).into_iter();
+    /// The items behind the first `shared` ones, held: `new` are those that were not yet.
+    pub(super) fn held(&self, shared: usize, new: &[Kept<'_>], meter: &Arc<Meter>) -> Vec<Held> {
+        let new = Held::all(meter, new);
+        if self.origins.items.is_empty() {
+            return new;
+        }
+        let mut new = new.into_iter();
         let all = self.items().skip(shared);
         all.filter_map(|(_, _, origin)| origin.cloned().or_else(|| new.next())).collect()
     }
 
     /// The items behind the first `shared` ones that are not held yet.
-    fn new_items(&self, shared: usize) -> impl Iterator<Item = Kept<'d>> {
+    pub(super) fn new_items(&self, shared: usize) -> Vec<Kept<'d>> {
         let first = self.draft.hoisted.len();
         let mut named = self.draft.ids.iter().peekable();
         let items = self.items().enumerate().skip(shared);
         let new = items.filter(|(_, (_, _, origin))| origin.is_none());
-        new.map(move |(place, (item, hoisted, _))| {
+        let most = (first + self.draft.items.len()).saturating_sub(shared);
+        let mut kept = Vec::with_capacity(most);
+        kept.extend(new.map(|(place, (item, hoisted, _))| {
             while named.next_if(|(at, _)| first + at < place).is_some() {}
             let id = named.next_if(|(at, _)| first + at == place).map(|(_, id)| id.as_ref());
             Kept { id, kind: item.kind.borrowed(), json: &item.json, hoisted }
-        })
+        }));
+        kept
     }
 }

@@ -1,12 +1,13 @@
 //! Conversations as turns that go on from one another: what two turns have in common is held
 //! once, and whatever is held is counted for as long as it lives.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use super::kept::Kept;
-use crate::codex::draft::Kind;
+use crate::codex::draft::{Call, Kind};
 
 /// What an item costs beside its text and its ids.
 const ITEM_BYTES: usize = 224;
@@ -97,12 +98,58 @@ impl fmt::Debug for Block {
     }
 }
 
+/// An item of a block. What is written of it follows one another in the text, behind what is
+/// written of the item before.
 struct Entry {
-    id: Option<Box<str>>,
-    kind: Kind<'static>,
-    hoisted: bool,
-    /// Where in the text it ends; it begins where the one before ends.
+    /// Where the item ends.
+    json_end: usize,
+    /// Where its id ends, if it has one.
+    id_end: Option<usize>,
+    /// Where the id ends that its kind has; nothing of the entry comes behind it.
     end: usize,
+    kind: KindOf,
+    hoisted: bool,
+}
+
+/// A [`Kind`] without the id that some have.
+#[derive(Clone, Copy)]
+enum KindOf {
+    User,
+    Developer,
+    Assistant,
+    Call { custom: bool },
+    Output { custom: bool },
+    Reference,
+    Other,
+}
+
+impl KindOf {
+    /// The kind, and its id.
+    fn of<'k>(kind: &'k Kind<'_>) -> (Self, &'k str) {
+        match kind {
+            Kind::User => (Self::User, ""),
+            Kind::Developer => (Self::Developer, ""),
+            Kind::Assistant => (Self::Assistant, ""),
+            Kind::Call(call) => (Self::Call { custom: call.custom }, &call.id),
+            Kind::Output(call) => (Self::Output { custom: call.custom }, &call.id),
+            Kind::Reference(id) => (Self::Reference, id),
+            Kind::Other => (Self::Other, ""),
+        }
+    }
+
+    /// The kind with its id.
+    fn with(self, id: &str) -> Kind<'_> {
+        let call = |custom| Call { id: Cow::Borrowed(id), custom };
+        match self {
+            Self::User => Kind::User,
+            Self::Developer => Kind::Developer,
+            Self::Assistant => Kind::Assistant,
+            Self::Call { custom } => Kind::Call(call(custom)),
+            Self::Output { custom } => Kind::Output(call(custom)),
+            Self::Reference => Kind::Reference(Cow::Borrowed(id)),
+            Self::Other => Kind::Other,
+        }
+    }
 }
 
 /// An item that is held.
@@ -121,11 +168,18 @@ impl Held {
             return Vec::new();
         }
         let cost = items.iter().map(Self::cost).sum();
-        let mut text = String::with_capacity(items.iter().map(|it| it.json.len()).sum());
+        let lengths = items
+            .iter()
+            .map(|it| it.json.len() + it.id.map_or(0, str::len) + KindOf::of(&it.kind).1.len());
+        let mut text = String::with_capacity(lengths.sum());
         let entries = items.iter().map(|it| {
             text.push_str(it.json);
-            let kind = it.kind.borrowed().into_owned();
-            Entry { id: it.id.map(Into::into), kind, hoisted: it.hoisted, end: text.len() }
+            let json_end = text.len();
+            text.push_str(it.id.unwrap_or_default());
+            let id_end = it.id.map(|_| text.len());
+            let (kind, id) = KindOf::of(&it.kind);
+            text.push_str(id);
+            Entry { json_end, id_end, end: text.len(), kind, hoisted: it.hoisted }
         });
         let entries: Vec<Entry> = entries.collect();
         let count = entries.len();
@@ -136,11 +190,7 @@ impl Held {
 
     /// What an item costs.
     pub(super) fn cost(item: &Kept<'_>) -> usize {
-        let named = match &item.kind {
-            Kind::Call(call) | Kind::Output(call) => call.id.len(),
-            Kind::Reference(id) => id.len(),
-            Kind::User | Kind::Developer | Kind::Assistant | Kind::Other => 0,
-        };
+        let named = KindOf::of(&item.kind).1.len();
         // An id stands with its item and among the names by which items are found.
         let name = item.id.map_or(0, |id| 2 * id.len() + NAME_BYTES);
         ITEM_BYTES + item.json.len() + name + named
@@ -153,15 +203,18 @@ impl Held {
 
     /// The item.
     pub(super) fn kept(&self) -> Kept<'_> {
-        let entries = &self.block.entries;
-        let end_of = |place: usize| entries.get(place).map_or(0, |it| it.end);
-        let start = self.place.checked_sub(1).map_or(0, end_of);
-        let json = self.block.text.get(start..end_of(self.place)).unwrap_or_default();
-        match entries.get(self.place) {
-            Some(Entry { id, kind, hoisted, .. }) => {
-                Kept { id: id.as_deref(), kind: kind.borrowed(), json, hoisted: *hoisted }
-            }
-            None => Kept { id: None, kind: Kind::Other, json, hoisted: false },
+        let Block { text, entries, .. } = &*self.block;
+        let Some(entry) = entries.get(self.place) else {
+            return Kept { id: None, kind: Kind::Other, json: "", hoisted: false };
+        };
+        let before = self.place.checked_sub(1).and_then(|place| entries.get(place));
+        let piece = |start: usize, end: usize| text.get(start..end).unwrap_or_default();
+        let kind = entry.kind.with(piece(entry.id_end.unwrap_or(entry.json_end), entry.end));
+        Kept {
+            id: entry.id_end.map(|end| piece(entry.json_end, end)),
+            kind,
+            json: piece(before.map_or(0, |it| it.end), entry.json_end),
+            hoisted: entry.hoisted,
         }
     }
 }

@@ -199,8 +199,8 @@ impl Exchange {
 
         let mut memory = self.app.memory();
         let recalled = memory.recall(key, session, missing.as_deref().unwrap_or_default(), now);
-        let conversation = match recalled.conversation {
-            Some(last) if opening.is_empty() => last,
+        let conversation = match &recalled.conversation {
+            Some(last) if opening.is_empty() => last.clone(),
             Some(_) | None => self.app.namer.conversation(session, &opening),
         };
         if let Some(own) =
@@ -208,7 +208,9 @@ impl Exchange {
         {
             memory.keep_instructions(key, session, &own.into(), now);
         }
-        memory.keep_conversation(key, session, &conversation, now);
+        if recalled.conversation.as_ref() != Some(&conversation) {
+            memory.keep_conversation(key, session, &conversation, now);
+        }
         drop(memory);
         let turn = ask
             .keeps
