@@ -41,6 +41,11 @@ impl Frame {
         std::str::from_utf8(name).unwrap_or_default()
     }
 
+    /// Whether this is the event's name.
+    pub fn is_named(&self, name: &str) -> bool {
+        self.raw.get(self.event.clone()) == Some(name.as_bytes())
+    }
+
     /// The event's data, its lines joined by LF.
     pub fn data(&self) -> &[u8] {
         self.raw.get(self.data.clone()).unwrap_or_default()

@@ -105,6 +105,9 @@ impl Kind {
     }
 }
 
+/// The name of most events of most streams.
+const MOST: &str = "response.output_text.delta";
+
 /// How far into an event the id of its response is looked for, in bytes.
 const BEGINNING: usize = 128;
 
@@ -172,6 +175,9 @@ impl<'a> Event<'a> {
         let text = simdutf8::basic::from_utf8(frame.data()).ok()?;
         if !text.starts_with('{') {
             return None;
+        }
+        if frame.is_named(MOST) {
+            return Some(Self::new(Kind::TextDelta, text));
         }
         let kind = match frame.event() {
             "" => Kind::of(&serde_json::from_str::<Typed<'_>>(text).ok()?.kind),
@@ -280,29 +286,37 @@ fn index_of(event: &Object<'_>) -> Option<u64> {
 }
 
 /// The end of a text, of arguments or of an input.
-#[derive(Deserialize)]
 pub struct Done<'a> {
     /// The place of the item in the output.
-    #[serde(default)]
     pub output_index: u64,
     /// The item.
-    #[serde(borrow, default)]
     pub item_id: Cow<'a, str>,
     /// The whole arguments of a function call, as JSON.
-    #[serde(borrow, default)]
     pub arguments: Option<Raw<'a>>,
     /// The whole input of a custom tool call, as JSON.
-    #[serde(borrow, default)]
     pub input: Option<Raw<'a>>,
     /// The whole text, as JSON.
-    #[serde(borrow, default)]
     pub text: Option<Raw<'a>>,
     /// The whole refusal, as JSON.
-    #[serde(borrow, default)]
     pub refusal: Option<Raw<'a>>,
 }
 
 shape!(Done<'_>, it => "Done({:?}, {:?}, {:?}, {:?})", it.arguments, it.input, it.text, it.refusal);
+
+impl<'a> Done<'a> {
+    /// Reads the event.
+    pub fn of(event: &Event<'a>) -> Option<Self> {
+        let object = Object::of_text(event.text)?;
+        Some(Self {
+            output_index: index_of(&object)?,
+            item_id: object.get("item_id").map_or(Some("".into()), Raw::string)?,
+            arguments: object.some("arguments"),
+            input: object.some("input"),
+            text: object.some("text"),
+            refusal: object.some("refusal"),
+        })
+    }
+}
 
 /// The item of an item event, as far as anybody reads it.
 #[derive(Clone)]

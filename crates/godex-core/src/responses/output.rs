@@ -55,7 +55,7 @@ impl Output {
                 }
             }
             Kind::TextDone | Kind::RefusalDone | Kind::ArgumentsDone => {
-                if let Some(done) = event.read::<Done<'_>>() {
+                if let Some(done) = Done::of(event) {
                     self.done(&done);
                 }
             }
@@ -100,12 +100,11 @@ impl Output {
 
     /// Takes the output that the last event lists, if no item was gathered before it.
     pub fn adopt(&mut self, list: Raw<'_>) {
-        let listed = list.list().unwrap_or_default();
         let gathered = |entry: &Entry| entry.done.is_some() || entry.json("completed").is_some();
-        if listed.is_empty() || self.items.iter().any(gathered) {
+        if self.items.iter().any(gathered) {
             return;
         }
-        for (output_index, item) in (0..).zip(listed) {
+        for (output_index, item) in (0..).zip(list.list().unwrap_or_default()) {
             self.push_item(&ItemEvent::new(output_index, item), true);
         }
     }
@@ -113,7 +112,7 @@ impl Output {
     /// The text of `response.function_call_arguments.done` with the name of the function, which
     /// the backend may leave out; `None` when there is nothing to add.
     pub fn named(&self, event: &Event<'_>) -> Option<String> {
-        let done = event.read::<Done<'_>>()?;
+        let done = Done::of(event)?;
         let object = Object::of_text(event.text)?;
         if done.arguments.is_none() || object.get("name").is_some() {
             return None;

@@ -148,7 +148,12 @@ impl Patches {
         restore::response(&text, &self.tool_names).unwrap_or(text)
     }
 
-    fn of(&self, name: &str, value: Raw<'_>, output: Option<&str>) -> Option<Cow<'_, str>> {
+    fn of<'s>(
+        &'s self,
+        name: &str,
+        value: Raw<'_>,
+        output: Option<&'s str>,
+    ) -> Option<Cow<'s, str>> {
         match name {
             "model" => Some(json::quote(&self.model).into()),
             // The backend's own is the ChatGPT user id: never a client's business.
@@ -157,8 +162,9 @@ impl Patches {
                 Some(self.cache_key.as_deref().map_or("null".into(), |key| json::quote(key).into()))
             }
             "output" => {
-                let empty = value.list().is_none_or(|list| list.is_empty());
-                output.filter(|_| empty).map(|output| output.to_owned().into())
+                let inside = value.get().strip_prefix('[');
+                let empty = inside.is_none_or(|it| it.trim_ascii_start().starts_with(']'));
+                output.filter(|_| empty).map(Cow::Borrowed)
             }
             _ => self.echoed(name).map(Cow::Borrowed),
         }

@@ -186,7 +186,7 @@ impl ChatStream {
                 }
             }
             Kind::ArgumentsDone => {
-                if let Some(done) = event.read::<Done<'_>>() {
+                if let Some(done) = Done::of(event) {
                     let at = self.call(&done.item_id, done.output_index);
                     let whole = done.arguments.or(done.input).and_then(Raw::escaped);
                     self.settle(at, whole.unwrap_or_default());

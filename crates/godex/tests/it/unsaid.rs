@@ -132,7 +132,7 @@ fn an_answer_shows_nothing_of_what_it_says() {
         check(&event);
         check(&event.envelope());
         check(&Deltas::default().read(&event));
-        check(&event.read::<Done<'_>>());
+        check(&Done::of(&event));
         check(&event.item());
         check(&tap.push(&event));
         chat.push(&event, &mut Vec::new());
