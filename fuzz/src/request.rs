@@ -41,7 +41,7 @@ pub fn responses(data: &[u8]) {
 
 /// Checks a body on `/v1/chat/completions`.
 pub fn chat(data: &[u8]) {
-    let Some(body) = plain(data) else { return };
+    let Ok(body) = responses_from_chat::parse(data) else { return };
     for shown in [true, false] {
         check(data, Dialect::Standard, |refusals| {
             let (ask, draft, _) = responses_from_chat::read_either(&body, refusals, shown)?;

@@ -293,21 +293,20 @@ fn differ_by_pairs<V>(mut fields: &[(Cow<'_, str>, V)]) -> bool {
 }
 
 /// Appends `text` as a JSON string.
-pub fn write_string(out: &mut Vec<u8>, text: &str) {
-    out.push(b'"');
+pub fn write_string(out: &mut String, text: &str) {
+    out.push('"');
     write_escaped(out, text);
-    out.push(b'"');
+    out.push('"');
 }
 
 /// Appends `text` with the escapes of a JSON string, without its quotes.
-pub fn write_escaped(out: &mut Vec<u8>, text: &str) {
+pub fn write_escaped(out: &mut String, text: &str) {
     if run::is_plain(text) {
-        out.extend_from_slice(text.as_bytes());
+        out.push_str(text);
         return;
     }
     let quoted = serde_json::Value::from(text).to_string();
-    let inner = quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default();
-    out.extend_from_slice(inner.as_bytes());
+    out.push_str(quoted.strip_prefix('"').and_then(|it| it.strip_suffix('"')).unwrap_or_default());
 }
 
 /// Splits valid JSON behind the opening quote of a string: what the string holds, escapes as
@@ -322,9 +321,9 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     if run::is_plain(text) {
         return Cow::Borrowed(text);
     }
-    let mut out = Vec::with_capacity(text.len() + 16);
+    let mut out = String::with_capacity(text.len() + 16);
     write_escaped(&mut out, text);
-    Cow::Owned(String::from_utf8(out).unwrap_or_default())
+    Cow::Owned(out)
 }
 
 /// Values as a JSON list.
@@ -344,14 +343,14 @@ pub fn list(values: &[impl AsRef<str>]) -> String {
 
 /// `text` as a JSON string.
 pub fn quote(text: &str) -> String {
-    let mut out = Vec::with_capacity(text.len() + 2);
+    let mut out = String::with_capacity(text.len() + 2);
     write_string(&mut out, text);
-    String::from_utf8(out).unwrap_or_default()
+    out
 }
 
 /// Writes one object, field by field.
 pub struct Writer {
-    out: Vec<u8>,
+    out: String,
 }
 
 shape!(Writer, it => "Writer({} bytes)", it.out.len());
@@ -359,24 +358,24 @@ shape!(Writer, it => "Writer({} bytes)", it.out.len());
 impl Writer {
     /// Starts an object with room for `capacity` bytes.
     pub fn new(capacity: usize) -> Self {
-        let mut out = Vec::with_capacity(capacity);
-        out.push(b'{');
+        let mut out = String::with_capacity(capacity);
+        out.push('{');
         Self { out }
     }
 
     /// Starts a field; the caller then appends its value.
-    pub fn field(&mut self, name: &str) -> &mut Vec<u8> {
+    pub fn field(&mut self, name: &str) -> &mut String {
         if self.out.len() > 1 {
-            self.out.push(b',');
+            self.out.push(',');
         }
         write_string(&mut self.out, name);
-        self.out.push(b':');
+        self.out.push(':');
         &mut self.out
     }
 
     /// Appends a field whose value is JSON already.
     pub fn raw(&mut self, name: &str, value: &str) {
-        self.field(name).extend_from_slice(value.as_bytes());
+        self.field(name).push_str(value);
     }
 
     /// Appends a field with a string.
@@ -385,14 +384,14 @@ impl Writer {
     }
 
     /// Ends the object.
-    pub fn finish(mut self) -> Vec<u8> {
-        self.out.push(b'}');
-        self.out
+    pub fn finish(self) -> Vec<u8> {
+        self.finish_text().into_bytes()
     }
 
     /// Ends the object as text.
-    pub fn finish_text(self) -> String {
-        String::from_utf8(self.finish()).unwrap_or_default()
+    pub fn finish_text(mut self) -> String {
+        self.out.push('}');
+        self.out
     }
 }
 

@@ -169,7 +169,7 @@ fn responses(text: &str) {
 }
 
 fn chat(text: &str) {
-    let body = Body::parse(text.as_bytes()).unwrap();
+    let body = responses_from_chat::parse(text.as_bytes()).unwrap();
     let read = responses_from_chat::read(&body, &Refusals::default(), true);
     black_box(prepare(&read.unwrap().1));
 }

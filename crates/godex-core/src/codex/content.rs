@@ -82,6 +82,13 @@ fn is_one_text(content: Raw<'_>, voice: Voice) -> bool {
     !text.is_empty() && rest == "}]"
 }
 
+/// A message of one text, which is escaped already.
+pub fn message(role: &str, voice: Voice, escaped: &str) -> String {
+    let (open, kind) = (r#"{"type":"message","role":""#, voice.text_type());
+    let (content, text) = (r#"","content":[{"type":""#, r#"","text":""#);
+    [open, role, content, kind, text, escaped, r#""}]}"#].concat()
+}
+
 /// A text part around text that is escaped already.
 pub fn text_part(voice: Voice, escaped: &str) -> String {
     [r#"{"type":""#, voice.text_type(), r#"","text":""#, escaped, r#""}"#].concat()

@@ -82,22 +82,25 @@ pub fn refused_parameter(detail: &str) -> Option<&str> {
 /// A sent body without one parameter, which may be a dotted path of two names; `None` when
 /// the body has no such parameter.
 pub fn without(body: &[u8], path: &str) -> Option<Vec<u8>> {
-    let object = Object::parse(body).ok()?;
+    shorter(&Object::parse(body).ok()?, body.len(), path).map(String::into_bytes)
+}
+
+fn shorter(object: &Object<'_>, length: usize, path: &str) -> Option<String> {
     let (name, inner) =
         path.split_once('.').map_or((path, None), |(head, tail)| (head, Some(tail)));
     object.get(name)?;
-    let mut writer = Writer::new(body.len());
+    let mut writer = Writer::new(length);
     for (key, value) in object.iter() {
         match inner {
             _ if key != name => writer.raw(key, value.get()),
             None => {}
             Some(inner) => {
-                let shorter = without(value.get().as_bytes(), inner)?;
-                writer.field(key).extend_from_slice(&shorter);
+                let shorter = shorter(&Object::of(value)?, value.get().len(), inner)?;
+                writer.raw(key, &shorter);
             }
         }
     }
-    Some(writer.finish())
+    Some(writer.finish_text())
 }
 
 /// How `service_tier` goes upstream. `fast` is the client's word for `priority`; the default

@@ -153,12 +153,12 @@ impl Draft<'_> {
             None => settled.fallback,
         };
         let out = writer.field("instructions");
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
     }
 
-    fn write_input(&self, out: &mut Vec<u8>) {
+    fn write_input(&self, out: &mut String) {
         let hint =
             (self.json_object && !self.items.iter().any(speaks_of_json)).then_some(JSON_HINT);
         write_list(out, self.items.iter().map(|item| item.json.as_ref()).chain(hint));
@@ -186,20 +186,20 @@ impl Draft<'_> {
             any = true;
         }
         if any {
-            writer.field("reasoning").extend_from_slice(&inner.finish());
+            writer.raw("reasoning", &inner.finish_text());
         }
     }
 }
 
-fn write_list<'t>(out: &mut Vec<u8>, elements: impl Iterator<Item = &'t str>) {
-    out.push(b'[');
+fn write_list<'t>(out: &mut String, elements: impl Iterator<Item = &'t str>) {
+    out.push('[');
     for (index, element) in elements.enumerate() {
         if index > 0 {
-            out.push(b',');
+            out.push(',');
         }
-        out.extend_from_slice(element.as_bytes());
+        out.push_str(element);
     }
-    out.push(b']');
+    out.push(']');
 }
 
 fn speaks_of_json(item: &Item<'_>) -> bool {

@@ -172,7 +172,7 @@ fn tool<'a>(element: Element<'_, 'a>, path: Place<'_>) -> Result<Tool<'a>, Refus
     };
     let kind = object.string("type");
     match kind.as_deref() {
-        Some("function") | None => function(raw, object, path),
+        Some("function") | None => function(raw, object, element.inner, path),
         Some("custom") => custom(raw, object, path),
         Some(kind) if kind.starts_with("web_search_preview") => {
             let mut writer = Writer::new(raw.get().len());
@@ -201,13 +201,16 @@ fn tool<'a>(element: Element<'_, 'a>, path: Place<'_>) -> Result<Tool<'a>, Refus
     }
 }
 
+/// A function; chat nests it, and may have it taken apart already.
 fn function<'a>(
     raw: Raw<'a>,
     object: Members<'_, 'a>,
+    nested: Option<Members<'_, 'a>>,
     path: Place<'_>,
 ) -> Result<Tool<'a>, Refused> {
-    let nested = object.some("function").and_then(Object::of);
-    let inner = nested.as_ref().map_or(object, Object::members);
+    let apart = if nested.is_none() { object.some("function").and_then(Object::of) } else { None };
+    let nested = nested.or(apart.as_ref().map(Object::members));
+    let inner = nested.unwrap_or(object);
     let Some(name) = inner.string("name").filter(|name| !name.is_empty()) else {
         let param =
             if nested.is_some() { format!("{path}.function.name") } else { format!("{path}.name") };
@@ -224,7 +227,7 @@ fn function<'a>(
         let parameters = (key == "parameters").then(|| parameters.map_or(NO_PARAMETERS, Raw::get));
         writer.raw(key, parameters.unwrap_or(value.get()));
     }
-    if let Some(inner) = &nested {
+    if let Some(inner) = nested {
         let stray = |(name, _): &(&str, Raw<'_>)| {
             !matches!(*name, "type" | "function" | "parameters") && inner.get(name).is_none()
         };

@@ -12,6 +12,9 @@ use super::{Malformed, Member, Members, Raw, keep_last_of_each, utf8};
 pub(super) struct Rows<'a> {
     pub(super) parts: Vec<Part<'a>>,
     pub(super) members: Vec<Member<'a>>,
+    /// Objects under this name are taken apart too, if they are members of an element.
+    pub(super) inner: Option<&'static str>,
+    pub(super) inner_members: Vec<Member<'a>>,
 }
 
 /// A value of which more is known.
@@ -20,17 +23,26 @@ pub(super) struct Part<'a> {
     pub(super) raw: Raw<'a>,
     /// Of an object, its members; of a list in a body, its elements: the first, and how many.
     pub(super) inside: (u32, u32),
+    /// Of an object, the members of the one in it that is taken apart too.
+    pub(super) inner: Option<(u32, u32)>,
+}
+
+impl<'a> From<Raw<'a>> for Part<'a> {
+    fn from(raw: Raw<'a>) -> Self {
+        Self { raw, inside: (0, 0), inner: None }
+    }
 }
 
 impl<'a> Rows<'a> {
     /// Rows for a text of so many bytes.
-    pub(super) fn of(length: usize) -> Self {
-        let members = (length / 128).clamp(8, 4096);
-        Self { parts: Vec::with_capacity(members / 4), members: Vec::with_capacity(members) }
+    fn of(length: usize, inner: Option<&'static str>) -> Self {
+        let most = (length / 128).clamp(8, 4096);
+        let (parts, members) = (Vec::with_capacity(most / 4), Vec::with_capacity(most));
+        Self { parts, members, inner, inner_members: Vec::new() }
     }
 
     fn list(&self, inside: (u32, u32)) -> List<'_, 'a> {
-        List { parts: stretch(&self.parts, inside), members: &self.members }
+        List { parts: stretch(&self.parts, inside), rows: self }
     }
 }
 
@@ -54,9 +66,22 @@ impl<'a> Body<'a> {
     ///
     /// When it is not one JSON object, not UTF-8 or nested too deeply.
     pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        Self::read(body, None)
+    }
+
+    /// Reads a body together with the objects that elements of its lists have under one name.
+    ///
+    /// # Errors
+    ///
+    /// When it is not one JSON object, not UTF-8 or nested too deeply.
+    pub fn with_inner(body: &'a [u8], name: &'static str) -> Result<Self, Malformed> {
+        Self::read(body, Some(name))
+    }
+
+    fn read(body: &'a [u8], inner: Option<&'static str>) -> Result<Self, Malformed> {
         let text = utf8(body)?;
         let mut scanner = Scanner::new(text);
-        let mut rows = Rows::of(text.len());
+        let mut rows = Rows::of(text.len(), inner);
         let fields = scanner.body(&mut rows).and_then(|fields| scanner.end().map(|()| fields));
         let mut fields = fields.map_err(|_| scanner.explain())?;
         keep_last_of_each(&mut fields, 0);
@@ -93,7 +118,7 @@ shape!(Value<'_, '_>, it => "Value({} bytes)", it.raw.0.len());
 #[derive(Clone, Copy)]
 pub struct List<'s, 'a> {
     parts: &'s [Part<'a>],
-    members: &'s [Member<'a>],
+    rows: &'s Rows<'a>,
 }
 
 shape!(List<'_, '_>, it => "List({})", it.parts.len());
@@ -113,8 +138,9 @@ impl<'s, 'a> List<'s, 'a> {
     pub fn iter(self) -> impl Iterator<Item = Element<'s, 'a>> {
         self.parts.iter().map(move |part| {
             let object = part.raw.is_object();
-            let object = object.then(|| Members(stretch(self.members, part.inside)));
-            Element { raw: part.raw, object }
+            let object = object.then(|| Members(stretch(&self.rows.members, part.inside)));
+            let inner = part.inner.map(|it| Members(stretch(&self.rows.inner_members, it)));
+            Element { raw: part.raw, object, inner }
         })
     }
 }
@@ -126,6 +152,8 @@ pub struct Element<'s, 'a> {
     pub raw: Raw<'a>,
     /// Its members, if it is an object.
     pub object: Option<Members<'s, 'a>>,
+    /// The members of the object in it that was asked for, if there is one.
+    pub inner: Option<Members<'s, 'a>>,
 }
 
 shape!(Element<'_, '_>, it => "Element({} bytes)", it.raw.0.len());
@@ -139,13 +167,23 @@ shape!(Elements<'_>, it => "Elements({})", it.0.parts.len());
 impl<'a> Elements<'a> {
     /// Takes a list apart; `None` when the value is something else.
     pub fn of(value: Raw<'a>) -> Option<Self> {
-        let mut rows = Rows { parts: Vec::with_capacity(4), members: Vec::with_capacity(8) };
+        Self::read(value, None)
+    }
+
+    /// Takes a list apart together with the objects that its elements have under one name; `None`
+    /// when the value is something else.
+    pub fn with_inner(value: Raw<'a>, name: &'static str) -> Option<Self> {
+        Self::read(value, Some(name))
+    }
+
+    fn read(value: Raw<'a>, inner: Option<&'static str>) -> Option<Self> {
+        let mut rows = Rows::of(0, inner);
         Scanner::trusting(value.0).parts(&mut rows).ok()?;
         Some(Self(rows))
     }
 
     /// The elements.
     pub fn list(&self) -> List<'_, 'a> {
-        List { parts: &self.0.parts, members: &self.0.members }
+        List { parts: &self.0.parts, rows: &self.0 }
     }
 }

@@ -2,6 +2,10 @@
 
 use super::Malformed;
 
+/// A text is not valid JSON; the scanner knows why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Broken;
+
 /// Why a text is not valid JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {

@@ -4,9 +4,12 @@ use wide::u8x16;
 
 /// Whether a text stands in a JSON string as it is.
 pub(super) fn is_plain(text: &str) -> bool {
+    let is_special = |byte| byte == b'"' || byte == b'\\' || byte < 0x20;
+    if text.len() < 16 {
+        return !text.bytes().any(is_special);
+    }
     // No early exit: in this form the compiler looks at many bytes together.
-    let special = |byte| u8::from(byte == b'"') | u8::from(byte == b'\\') | u8::from(byte < 0x20);
-    text.bytes().fold(0, |any, byte| any | special(byte)) == 0
+    text.bytes().fold(0, |any, byte| any | u8::from(is_special(byte))) == 0
 }
 
 /// Where the string ends in whose inside `from` lies: the first quote that no backslash
@@ -67,32 +70,28 @@ impl Ends {
         } else {
             (self.block, self.escaping) = (at, 0);
         }
-        while let Some(block) = bytes.get(self.block..).and_then(|rest| rest.first_chunk()) {
-            self.look(bytes, block);
-            if self.found != 0 {
-                return self.block + self.found.trailing_zeros() as usize;
+        loop {
+            let rest = bytes.get(self.block..).unwrap_or_default();
+            let mut padded = [b' '; BLOCK];
+            let whole = rest.first_chunk();
+            if whole.is_none()
+                && let Some(room) = padded.get_mut(..rest.len())
+            {
+                room.copy_from_slice(rest);
+            }
+            let block = whole.unwrap_or(&padded);
+            (self.found, self.backslashes) = specials(block);
+            if self.backslashes | self.escaping != 0 {
+                let escaped = self.escaped();
+                self.found &= !escaped;
+                if !self.trusting {
+                    self.found |= wrong_escapes(bytes, block, self.block, escaped);
+                }
+            }
+            if self.found != 0 || whole.is_none() {
+                return (self.block + self.found.trailing_zeros() as usize).min(bytes.len());
             }
             self.block += BLOCK;
-        }
-        let tail = bytes.get(self.block..).unwrap_or_default();
-        let mut block = [b' '; BLOCK];
-        if let Some(room) = block.get_mut(..tail.len()) {
-            room.copy_from_slice(tail);
-        }
-        self.look(bytes, &block);
-        (self.block + self.found.trailing_zeros() as usize).min(bytes.len())
-    }
-
-    /// Looks at the block, which follows the last one.
-    #[inline]
-    fn look(&mut self, bytes: &[u8], block: &[u8; BLOCK]) {
-        (self.found, self.backslashes) = specials(block);
-        if self.backslashes | self.escaping != 0 {
-            let escaped = self.escaped();
-            self.found &= !escaped;
-            if !self.trusting {
-                self.found |= wrong_escapes(bytes, block, self.block, escaped);
-            }
         }
     }
 

@@ -5,16 +5,12 @@
 use std::borrow::Cow;
 
 use super::body::{Part, Rows};
-use super::fault::Fault;
+use super::fault::{Broken, Fault};
 use super::run::Ends;
 use super::{MAX_DEPTH, MOST_HELD, Malformed, Member, Raw, keep_last_of_each, unescape};
 
 /// The fields of an object, and those of one of its members.
 type FieldsWith<'a> = (Vec<Member<'a>>, Option<Vec<Member<'a>>>);
-
-/// A text is not valid JSON; the scanner knows why.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Broken;
 
 /// A text and what has been read of it. Places are handed from step to step, so that they need
 /// not go through memory.
@@ -109,7 +105,7 @@ impl<'a> Scanner<'a> {
             } else {
                 (scanner.walk(start, 1)?.1, (0, 0))
             };
-            fields.push((key, Part { raw: scanner.text_of(start, end)?, inside }));
+            fields.push((key, Part { inside, ..scanner.text_of(start, end)?.into() }));
             Ok(end)
         })?;
         Ok(fields)
@@ -158,18 +154,39 @@ impl<'a> Scanner<'a> {
         let before = rows.parts.len();
         let end = self.list(at, |scanner, at| {
             let (start, byte) = scanner.peek(at);
-            let (end, inside) = if byte == b'{' {
-                let before = rows.members.len();
-                let end = scanner.add_fields(&mut rows.members, start, depth + 2)?;
-                keep_last_of_each(&mut rows.members, before);
-                (end, scanner.stretch(before, rows.members.len())?)
-            } else {
-                (scanner.walk(start, depth + 1)?.1, (0, 0))
-            };
-            rows.parts.push(Part { raw: scanner.text_of(start, end)?, inside });
+            if byte == b'{' {
+                return scanner.element(start, depth + 2, rows);
+            }
+            let (_, end) = scanner.walk(start, depth + 1)?;
+            rows.parts.push(scanner.text_of(start, end)?.into());
             Ok(end)
         })?;
         Ok((end, self.stretch(before, rows.parts.len())?))
+    }
+
+    /// One object, which is the level `depth`, as an element of a list; where it ends.
+    fn element(&mut self, start: usize, depth: u32, rows: &mut Rows<'a>) -> Result<usize, Broken> {
+        let (before, mut inner) = (rows.members.len(), None);
+        let end = self.members(start, |scanner, key, at| {
+            let (start, byte) = scanner.peek(at);
+            let asked = rows.inner.is_some_and(|name| key == name);
+            let end = if asked && byte == b'{' {
+                let before = rows.inner_members.len();
+                let end = scanner.add_fields(&mut rows.inner_members, start, depth + 1)?;
+                keep_last_of_each(&mut rows.inner_members, before);
+                inner = Some(scanner.stretch(before, rows.inner_members.len())?);
+                end
+            } else {
+                inner = inner.filter(|_| !asked);
+                scanner.walk(start, depth)?.1
+            };
+            rows.members.push((key, scanner.text_of(start, end)?));
+            Ok(end)
+        })?;
+        keep_last_of_each(&mut rows.members, before);
+        let inside = self.stretch(before, rows.members.len())?;
+        rows.parts.push(Part { raw: self.text_of(start, end)?, inside, inner });
+        Ok(end)
     }
 
     /// A stretch of a row, of which never more is held than fits.

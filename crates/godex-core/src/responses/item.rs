@@ -50,8 +50,7 @@ pub fn read<'a>(
 ) -> Result<Read<'a>, Refused> {
     let raw = element.raw;
     if let Some(text) = raw.escaped() {
-        let part = content::text_part(Voice::Input, text);
-        let json = format!(r#"{{"type":"message","role":"user","content":[{part}]}}"#);
+        let json = content::message("user", Voice::Input, text);
         return Ok(Read::Item(Item { kind: Kind::User, json: json.into() }));
     }
     let Some(object) = element.object else {
@@ -87,7 +86,7 @@ pub fn of_answer(json: &str) -> Option<(Option<Cow<'_, str>>, Item<'_>)> {
     let raw = Raw::parse(json).ok()?;
     let object = Object::of(raw)?;
     let id = object.string("id");
-    let element = Element { raw, object: Some(object.members()) };
+    let element = Element { raw, object: Some(object.members()), inner: None };
     let item = match read(element, Place::Root("output"), &mut Vec::new()).ok()? {
         Read::Item(item) | Read::Guidance(_, item) => item,
         Read::Empty | Read::Left(_) => Item { kind: Kind::Other, json: Cow::Borrowed("") },
@@ -259,7 +258,7 @@ mod tests {
 
     fn read_one(raw: Raw<'_>) -> Result<Read<'_>, Refused> {
         let object = Object::of(raw);
-        let element = Element { raw, object: object.as_ref().map(Object::members) };
+        let element = Element { raw, object: object.as_ref().map(Object::members), inner: None };
         read(element, Place::Index(&Place::Root("input"), 0), &mut Vec::new())
     }
 

@@ -109,7 +109,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         if let Some(text) = input.raw.escaped() {
             if !text.is_empty() {
                 let path = Place::Root("input");
-                let element = Element { raw: input.raw, object: None };
+                let element = Element { raw: input.raw, object: None, inner: None };
                 let read = item::read(element, path, &mut self.draft.dropped)?;
                 self.take(read, 0);
             }

@@ -9,7 +9,7 @@ use crate::codex::draft::{Ask, Call, Dialect, Draft, Field, Item, Kind, Slot};
 use crate::codex::fields::{self, Refusals};
 use crate::codex::names::wire_name;
 use crate::codex::refused::{Place, Refused};
-use crate::json::{Body, Members, Object, Raw, Value, Writer};
+use crate::json::{Body, Element, Elements, Malformed, Members, Object, Raw, Value, Writer};
 use crate::responses::request::{self, carry_tier, includes_usage, optional_string, shared_field};
 use crate::translate::stop;
 
@@ -65,6 +65,15 @@ fn ask_for_summary(draft: &mut Draft<'_>, summaries: bool) {
     if summaries && reasoning.summary.is_none() && reasoning.effort.as_deref() != Some("none") {
         reasoning.summary = Some("auto".into());
     }
+}
+
+/// Takes the body of a chat request apart, with the functions of its tools.
+///
+/// # Errors
+///
+/// When it is not one JSON object, not UTF-8 or nested too deeply.
+pub fn parse(body: &[u8]) -> Result<Body<'_>, Malformed> {
+    Body::with_inner(body, "function")
 }
 
 /// Reads a request. `summaries` says whether reasoning is shown, for which the backend must be
@@ -373,10 +382,15 @@ impl<'s, 'a> Reader<'s, 'a> {
         path: Place<'_>,
     ) -> Result<(), Refused> {
         let Some(value) = message.some("content") else { return Ok(()) };
+        let role = if voice == Voice::Assistant { "assistant" } else { "user" };
+        if let Some(text) = value.escaped().filter(|text| !text.is_empty()) {
+            let json = content::message(role, voice, text);
+            self.draft.items.push(Item { kind, json: json.into() });
+            return Ok(());
+        }
         let parts =
             content::parts(value, voice, Place::Member(&path, "content"), &mut self.draft.dropped)?;
         if parts != "[]" {
-            let role = if voice == Voice::Assistant { "assistant" } else { "user" };
             self.draft.items.push(said(role, kind, &parts));
         }
         Ok(())
@@ -404,8 +418,9 @@ impl<'s, 'a> Reader<'s, 'a> {
         }
         if let Some(calls) = message.some("tool_calls") {
             let param = Place::Member(&path, "tool_calls");
-            let calls = calls.list().ok_or_else(|| Refused::kind(param, "a list of tool calls"))?;
-            for (at, call) in calls.into_iter().enumerate() {
+            let calls = Elements::with_inner(calls, "function");
+            let calls = calls.ok_or_else(|| Refused::kind(param, "a list of tool calls"))?;
+            for (at, call) in calls.list().iter().enumerate() {
                 self.call(call, Place::Index(&param, at))?;
             }
         }
@@ -420,17 +435,18 @@ impl<'s, 'a> Reader<'s, 'a> {
         Ok(())
     }
 
-    fn call(&mut self, raw: Raw<'a>, path: Place<'_>) -> Result<(), Refused> {
-        let call = Object::of(raw).ok_or_else(|| Refused::kind(path, "a tool call"))?;
+    fn call(&mut self, element: Element<'_, 'a>, path: Place<'_>) -> Result<(), Refused> {
+        let call = element.object.ok_or_else(|| Refused::kind(path, "a tool call"))?;
         let id = call
             .string("id")
             .filter(|id| !id.is_empty())
             .ok_or_else(|| Refused::missing(Place::Member(&path, "id")))?;
-        self.name_strays(call.members(), CALL, "messages[].tool_calls[]");
+        self.name_strays(call, CALL, "messages[].tool_calls[]");
         let custom = call.string("type").as_deref() == Some("custom");
         let (member, argument) =
             if custom { ("custom", "input") } else { ("function", "arguments") };
-        let inner = call.some(member).and_then(Object::of);
+        let apart = if custom { call.some(member).and_then(Object::of) } else { None };
+        let inner = if custom { apart.as_ref().map(Object::members) } else { element.inner };
         let inner = inner.ok_or_else(|| Refused::missing(format!("{path}.{member}")))?;
         let name = inner
             .string("name")

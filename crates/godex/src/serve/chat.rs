@@ -1,6 +1,5 @@
 //! `POST /v1/chat/completions`.
 
-use godex_core::json::Body;
 use godex_core::translate::chat_from_responses::{Look, ReasoningMode};
 use godex_core::translate::responses_from_chat;
 
@@ -24,7 +23,7 @@ pub(super) async fn prepare(
     let (refusals, reasoning) = (exchange.app.opener.refusals(), exchange.app.reasoning);
     let shown = reasoning != ReasoningMode::Off;
     let (ask, draft, style) =
-        responses_from_chat::read_either(&Body::parse(&body)?, &refusals, shown)?;
+        responses_from_chat::read_either(&responses_from_chat::parse(&body)?, &refusals, shown)?;
     let fallback_id = format!("chatcmpl-{}", exchange.entry.request_id);
     let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, _| {
         Face::chat(Look {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
-use super::super::{Body, Elements, List};
+use super::super::{Body, Elements, List, Object};
 use super::*;
 
 /// Whether a text is taken, as a value by itself and wherever it may stand in a body.
@@ -128,6 +128,26 @@ proptest! {
         if let Value::String(string) = &value {
             prop_assert_eq!(raw.string().unwrap(), string.as_str());
         }
+    }
+
+    #[test]
+    fn an_object_that_is_asked_for_is_taken_apart_on_the_way(
+        values in prop::collection::vec((prop_oneof![Just("a"), Just("f"), Just("\\u0066")], json()), 0..4)
+    ) {
+        let members: Vec<String> = values.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        let text = format!(r#"{{"l":[1,{{{}}}]}}"#, members.join(","));
+        let body = Body::with_inner(text.as_bytes(), "f").unwrap();
+        let list = body.some("l").unwrap();
+        let apart = Elements::with_inner(list.raw, "f").unwrap();
+        for list in [list.list.unwrap(), apart.list()] {
+            prop_assert!(list.iter().next().unwrap().inner.is_none());
+            let element = list.iter().nth(1).unwrap();
+            let expected = element.object.unwrap().get("f").and_then(Object::of);
+            let expected = expected.as_ref().map(|it| it.iter().collect::<Vec<_>>());
+            prop_assert_eq!(element.inner.map(|it| it.iter().collect::<Vec<_>>()), expected);
+        }
+        let plain = Body::parse(text.as_bytes()).unwrap();
+        prop_assert!(plain.some("l").unwrap().list.unwrap().iter().all(|it| it.inner.is_none()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ const SETTLED: Settled<'static> = Settled {
 };
 
 fn sent(body: &str) -> (String, Vec<String>) {
-    let object = Body::parse(body.as_bytes()).unwrap();
+    let object = parse(body.as_bytes()).unwrap();
     let (_, draft, _) = read(&object, &Refusals::default(), false).unwrap();
     let body = draft.prepare(SETTLED).body().to_vec();
     (String::from_utf8(body).unwrap(), draft.dropped)
@@ -29,7 +29,7 @@ fn check(messages: &str, expected: &str) {
 
 #[track_caller]
 fn refused(body: &str, param: &str) {
-    let object = Body::parse(body.as_bytes()).unwrap();
+    let object = parse(body.as_bytes()).unwrap();
     let error = read(&object, &Refusals::default(), false).unwrap_err();
     assert_eq!(error.param, param, "{error}");
 }
@@ -113,7 +113,7 @@ fn what_codex_has_no_word_for_is_left_out_and_named() {
 #[test]
 fn summaries_are_asked_for_when_reasoning_is_shown() {
     let summary = |body: &str| {
-        let object = Body::parse(body.as_bytes()).unwrap();
+        let object = parse(body.as_bytes()).unwrap();
         read(&object, &Refusals::default(), true).unwrap().1.reasoning.summary.map(Cow::into_owned)
     };
     assert_eq!(
