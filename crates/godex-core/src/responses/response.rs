@@ -377,9 +377,9 @@ mod tests {
             {
                 assert_eq!(spliced[name], read(value.get()), "{text}");
             }
-            let patched = read(&patches.event(&Event::new(Kind::Created, &event), None).unwrap());
-            assert_eq!(patched["response"], spliced);
-            assert_eq!(patched.as_object().unwrap().len(), whole.iter().count());
+            let told = read(&patches.event(&Event::new(Kind::Created, &event), None).unwrap());
+            assert_eq!(told["response"], spliced);
+            assert_eq!(told.as_object().unwrap().len(), whole.iter().count());
         }
     }
 
