@@ -1,11 +1,17 @@
-//! `serde_json` as the judge, without its limit on nesting.
+//! `serde_json` as the judge, with a higher limit on nesting.
 
 use serde_json::Value;
 use serde_json::de::{Deserializer, StrRead};
 
-/// A text as a value; `None` when it is no JSON, or has numbers or characters that a value
-/// cannot have.
+/// How many levels the judge reads: it calls itself for each, and the stack has an end.
+const MOST_LEVELS: usize = 1000;
+
+/// A text as a value; `None` when it is no JSON, has numbers or characters that a value cannot
+/// have, or more levels than the judge reads.
 pub(crate) fn value(text: &str) -> Option<Value> {
+    if depth(text) > MOST_LEVELS {
+        return None;
+    }
     let mut reader = Deserializer::new(StrRead::new(text));
     reader.disable_recursion_limit();
     let value = serde::Deserialize::deserialize(&mut reader).ok()?;
