@@ -141,8 +141,8 @@ pub(crate) struct Failed {
     pub(crate) fault: Fault,
     /// The head of the backend's answer, if it gave one.
     pub(crate) headers: HeaderMap,
-    /// Whether the connection was used before and broke at once: the backend had begun to close it
-    /// and has seen nothing of the request.
+    /// Whether the connection was used before and broke at once: as a rule the backend had begun
+    /// to close it and has seen nothing of the request.
     pub(crate) stale: bool,
 }
 

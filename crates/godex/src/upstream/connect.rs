@@ -166,11 +166,20 @@ impl HttpClient {
         origin: Origin,
         request: Request<Bytes>,
     ) -> Result<Response<AnswerBody>, Error> {
-        let answered = connection.exchange(request).await;
-        let reused = reused && !connection.was_heard();
-        let home = Home::new(self.idle.clone(), origin);
-        let answer = answered.and_then(|it| it.over(connection, home));
-        answer.map(|it| it.map(AnswerBody::Http1)).map_err(|fault| Error::Http1 { reused, fault })
+        match connection.exchange(request).await {
+            Ok(answered) => {
+                let home = Home::new(self.idle.clone(), origin);
+                Ok(answered.over(connection, home).map(AnswerBody::Http1))
+            }
+            Err(fault) => {
+                let reused = reused && !connection.was_heard();
+                if reused {
+                    // The others have waited for longer.
+                    self.idle.forget(&origin);
+                }
+                Err(Error::Http1 { reused, fault })
+            }
+        }
     }
 
     /// Sends a request on a connection that others may use at the same time.

@@ -20,9 +20,9 @@ use crate::clock;
 const LESSONS: usize = 4;
 /// The longest window of a plan is a week; a reset further away is a mistake.
 const LONGEST_WINDOW: u64 = 8 * 24 * 3600;
-/// How many connections that the backend was just closing a request may meet: they are closed
-/// together as a rule.
-const RESTARTS: u32 = 3;
+/// How many connections that the backend was just closing a request may meet. The second attempt
+/// goes over a new one.
+const RESTARTS: u32 = 1;
 /// The pause before the one further attempt after a passing fault.
 const PAUSE: Duration = Duration::from_millis(250);
 

@@ -7,8 +7,9 @@ use hyper_util::client::legacy;
 use super::{BoxError, Since, http1};
 use crate::clock;
 
-/// How soon a connection that the other side has closed before shows it.
-const STALE: Duration = Duration::from_secs(5);
+/// How soon a connection that the other side has closed before shows it: one round trip, and time
+/// to spare.
+const STALE: Duration = Duration::from_secs(1);
 
 /// A request without an answer.
 #[derive(Debug, thiserror::Error)]

@@ -8,9 +8,10 @@ mod body;
 mod framing;
 mod head;
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
@@ -46,8 +47,8 @@ pub(super) struct Connection {
     unsent: Option<Unsent>,
     /// Whether the other side has begun to answer.
     heard: bool,
-    /// Whether the other side takes no more of the request.
-    refused: bool,
+    /// Why the other side takes no more of the request.
+    refused: Option<io::Error>,
 }
 
 /// The rest of a request.
@@ -59,15 +60,19 @@ struct Unsent {
 impl Connection {
     /// A connection that carries nothing. A stream with its TLS is large; it stays in its place.
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, unsent: None, heard: false, refused: false })
+        Box::new(Self { stream, unsent: None, heard: false, refused: None })
     }
 
     /// Whether the other side keeps it open and silent, as far as is known without asking.
     pub(super) fn is_idle(&mut self) -> bool {
-        let mut room = [MaybeUninit::uninit()];
-        let mut buffer = ReadBuf::uninit(&mut room);
-        let mut cx = Context::from_waker(Waker::noop());
-        Pin::new(&mut self.stream).poll_read(&mut cx, buffer.unfilled()).is_pending()
+        let read = std::future::poll_fn(|cx| {
+            let mut room = [MaybeUninit::uninit()];
+            let mut buffer = ReadBuf::uninit(&mut room);
+            Poll::Ready(Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()).is_pending())
+        });
+        // Of many that are looked at, the runtime would call all silent from some point on.
+        let read = pin!(tokio::task::unconstrained(read));
+        read.poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(true)
     }
 
     /// Whether the server has begun to answer the last request.
@@ -99,24 +104,16 @@ impl Connection {
         cx: &mut Context<'_>,
         heads: &mut Heads,
     ) -> Poll<Result<Answered, Error>> {
-        let refused = match self.poll_send(cx) {
-            // The answer may say why.
-            Poll::Ready(Err(error)) => Some(error),
-            Poll::Ready(Ok(())) | Poll::Pending => None,
-        };
+        self.send_on(cx);
         loop {
             let mut room = [MaybeUninit::uninit(); PIECE];
             let mut buffer = ReadBuf::uninit(&mut room);
-            let read = Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled());
-            match read {
-                Poll::Pending => {
-                    return refused.map_or(Poll::Pending, |it| Poll::Ready(Err(Error::Io(it))));
-                }
-                Poll::Ready(read) => read?,
-            }
+            // Who takes no more of a request may have said why: that is read up to its end.
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer.unfilled()))?;
             let read = buffer.filled();
             if read.is_empty() {
-                return Poll::Ready(Err(Error::Closed));
+                let refused = self.refused.take();
+                return Poll::Ready(Err(refused.map_or(Error::Closed, Error::Io)));
             }
             self.heard = true;
             if let Some((head, rest)) = heads.read(read)? {
@@ -127,19 +124,17 @@ impl Connection {
 
     /// Whether it may carry another request.
     fn is_free(&self) -> bool {
-        self.unsent.is_none() && !self.refused
+        self.unsent.is_none() && self.refused.is_none()
     }
 
-    /// Writes what is left of the request. An error comes once.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let sent = self.poll_rest(cx);
-        if matches!(sent, Poll::Ready(Err(_))) {
-            (self.unsent, self.refused) = (None, true);
+    /// Writes what is left of the request, as long as the other side takes it.
+    fn send_on(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+            (self.unsent, self.refused) = (None, Some(error));
         }
-        sent
     }
 
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(Unsent { head, body }) = &mut self.unsent {
             let mut stream = Pin::new(&mut self.stream);
             if head.is_empty() && body.is_empty() {
@@ -168,15 +163,10 @@ pub(super) struct Answered {
 
 impl Answered {
     /// The answer, whose body goes on with what comes over `connection`.
-    pub(super) fn over(
-        self,
-        connection: Box<Connection>,
-        home: Home,
-    ) -> Result<Response<Body>, Error> {
+    pub(super) fn over(self, connection: Box<Connection>, home: Home) -> Response<Body> {
         let Head { response, framing, reusable } = self.head;
         let home = reusable.then_some(home);
-        let body = Body::begin(connection, framing, home, &self.rest)?;
-        Ok(response.map(|()| body))
+        response.map(|()| Body::begin(connection, framing, home, &self.rest))
     }
 }
 

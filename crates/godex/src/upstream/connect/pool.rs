@@ -72,6 +72,12 @@ impl Pool {
         None
     }
 
+    /// Closes the connections to `origin`.
+    pub(super) fn forget(&self, origin: &Origin) {
+        let forgotten = self.lock().idle.remove(origin);
+        drop(forgotten);
+    }
+
     fn put(&self, origin: Origin, connection: Box<Connection>) {
         let mut held = self.lock();
         let idle = held.idle.entry(origin).or_default();

@@ -19,6 +19,8 @@ pub(crate) struct Body {
     home: Option<Home>,
     /// What came with the head.
     first: Bytes,
+    /// What is wrong with what follows.
+    broken: Option<Error>,
 }
 
 impl Body {
@@ -28,21 +30,27 @@ impl Body {
         framing: Framing,
         home: Option<Home>,
         first: &[u8],
-    ) -> Result<Self, Error> {
-        let mut body = Self { connection: Some(connection), framing, home, first: Bytes::new() };
-        body.first = body.decode(first)?;
-        Ok(body)
+    ) -> Self {
+        let connection = Some(connection);
+        let mut body = Self { connection, framing, home, first: Bytes::new(), broken: None };
+        body.first = body.decode(first);
+        body
     }
 
-    /// What of `input` is body. At the end of it the connection goes home.
-    fn decode(&mut self, input: &[u8]) -> Result<Bytes, Error> {
+    /// What of `input` is body. At the end of it the connection goes home; where it breaks off,
+    /// what came before counts.
+    fn decode(&mut self, input: &[u8]) -> Bytes {
         let mut data = BytesMut::with_capacity(input.len());
-        let own = self.framing.read(input, &mut data)?;
-        if self.framing.is_done() {
+        match self.framing.read(input, &mut data) {
             // A server that says more than it should is not asked again.
-            self.close(own == input.len());
+            Ok(own) if self.framing.is_done() => self.close(own == input.len()),
+            Ok(_) => {}
+            Err(error) => {
+                self.close(false);
+                self.broken = Some(error);
+            }
         }
-        Ok(data.freeze())
+        data.freeze()
     }
 
     fn close(&mut self, reusable: bool) {
@@ -59,10 +67,12 @@ impl Body {
             return Poll::Ready(Some(Ok(std::mem::take(&mut self.first))));
         }
         loop {
-            let Some(connection) = &mut self.connection else { return Poll::Ready(None) };
+            let Some(connection) = &mut self.connection else {
+                return Poll::Ready(self.broken.take().map(Err));
+            };
             // A server may answer before it has all of the request. If it wants no more of it, the
             // answer is valid all the same.
-            let _ = connection.poll_send(cx);
+            connection.send_on(cx);
             let mut room = [MaybeUninit::uninit(); PIECE];
             let mut buffer = ReadBuf::uninit(&mut room);
             ready!(Pin::new(&mut connection.stream).poll_read(cx, buffer.unfilled()))?;
@@ -72,7 +82,7 @@ impl Body {
                 let whole = self.framing.may_close();
                 return Poll::Ready((!whole).then_some(Err(Error::Closed)));
             }
-            let data = self.decode(read)?;
+            let data = self.decode(read);
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(data)));
             }
@@ -96,6 +106,6 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.connection.is_none() && self.first.is_empty()
+        self.connection.is_none() && self.first.is_empty() && self.broken.is_none()
     }
 }

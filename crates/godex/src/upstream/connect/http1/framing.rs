@@ -35,6 +35,8 @@ enum At {
     Begin,
     /// Further digits.
     Size,
+    /// White space behind a size.
+    Space,
     /// Between the size and the end of its line.
     Extension,
     /// The line feed that ends the line of a size.
@@ -133,8 +135,9 @@ impl Chunks {
                 self.left = shifted | digit;
                 At::Size
             }
-            (At::Size | At::Extension, b'\r') => At::SizeEnd,
-            (At::Size, b';' | b' ' | b'\t') => At::Extension,
+            (At::Size | At::Space | At::Extension, b'\r') => At::SizeEnd,
+            (At::Size | At::Space, b' ' | b'\t') => At::Space,
+            (At::Size | At::Space, b';') => At::Extension,
             (At::Extension, _) if byte != b'\n' => At::Extension,
             (At::SizeEnd, b'\n') if self.left == 0 => At::TrailerLine,
             (At::SizeEnd, b'\n') => {

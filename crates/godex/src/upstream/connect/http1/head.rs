@@ -118,8 +118,12 @@ impl Heads {
         let empty = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let framing = if self.bodiless || empty { Framing::Length(0) } else { framing(&headers)? };
         let says = |word| says(&headers, word);
-        let reusable = framing != Framing::UntilClosed
-            && if version == Version::HTTP_11 { !says("close") } else { says("keep-alive") };
+        let current = version == Version::HTTP_11;
+        // Where a body ends that is told in a doubtful way, others may see differently.
+        let doubtful = headers.contains_key(TRANSFER_ENCODING)
+            && (!current || headers.contains_key(CONTENT_LENGTH));
+        let lasts = !says("close") && (current || says("keep-alive"));
+        let reusable = lasts && framing != Framing::UntilClosed && !doubtful;
         let mut response = Response::new(());
         *response.status_mut() = status;
         *response.version_mut() = version;
@@ -146,10 +150,10 @@ fn headers(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, E
 /// neither is given.
 fn framing(headers: &HeaderMap) -> Result<Framing, Error> {
     if headers.contains_key(TRANSFER_ENCODING) {
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let last = codings.next_back().and_then(|it| it.to_str().ok()).unwrap_or_default();
-        let last = last.rsplit(',').next().unwrap_or_default().trim();
-        let chunked = last.eq_ignore_ascii_case("chunked");
+        let values = headers.get_all(TRANSFER_ENCODING).iter().rev();
+        let mut codings = values.flat_map(|it| it.to_str().unwrap_or_default().rsplit(','));
+        let last = codings.find(|it| !it.trim().is_empty()).unwrap_or_default();
+        let chunked = last.trim().eq_ignore_ascii_case("chunked");
         return Ok(if chunked { Framing::chunked() } else { Framing::UntilClosed });
     }
     let mut length = None;

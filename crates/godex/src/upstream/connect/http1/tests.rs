@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::tls::Tls;
-use super::super::{AnswerBody, Error as NoAnswer, HttpClient};
+use super::super::{AnswerBody, Error as NoAnswer, HttpClient, Origin};
 use super::*;
 use crate::tasks::Tasks;
 
@@ -163,6 +163,58 @@ async fn a_connection_that_the_server_has_closed_is_not_used_again() {
     assert_eq!(text(answer).await.unwrap(), "hello");
 }
 
+/// So many answers at a time, each on a connection of its own, of which the server keeps its end.
+async fn connections(client: &HttpClient, server: &Server, number: usize) -> Vec<TcpStream> {
+    let asked: Vec<_> = (0..number).map(|_| send(client, server, Bytes::new())).collect();
+    let mut streams = Vec::new();
+    for _ in 0..number {
+        streams.push(server.accept().await);
+    }
+    for stream in &mut streams {
+        stream.write_all(HELLO.as_bytes()).await.unwrap();
+    }
+    for answer in asked {
+        assert_eq!(text(answer.await.unwrap()).await.unwrap(), "hello");
+    }
+    streams
+}
+
+#[tokio::test]
+async fn of_many_connections_that_a_server_has_closed_none_is_taken_for_open() {
+    let (client, server) = (client(), Server::start().await);
+    for look in [false, true] {
+        drop(connections(&client, &server, 300).await);
+        // Whoever hears this has heard all that was said before.
+        drop(connections(&self::client(), &server, 1).await);
+        if look {
+            assert!(client.idle.discard(crate::clock::monotonic()));
+        } else {
+            let uri = format!("http://{}/", server.address()).parse().unwrap();
+            assert!(client.idle.take(&Origin::of(&uri).unwrap()).is_none());
+        }
+    }
+}
+
+#[tokio::test]
+async fn after_a_stale_connection_a_new_one_is_opened() {
+    let (client, server) = (client(), Server::start().await);
+    let mut streams = connections(&client, &server, 3).await;
+    let again = send(&client, &server, Bytes::new());
+    let asked = std::future::poll_fn(|cx| {
+        let mut room = [0];
+        let mut peek =
+            |it: &TcpStream| it.poll_peek(cx, &mut tokio::io::ReadBuf::new(&mut room)).is_ready();
+        let asked = streams.iter().position(&mut peek);
+        asked.map_or(Poll::Pending, Poll::Ready)
+    });
+    drop(streams.remove(asked.await));
+    assert!(again.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+    let further = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    stream.write_all(HELLO.as_bytes()).await.unwrap();
+    assert_eq!(text(further.await.unwrap()).await.unwrap(), "hello");
+}
+
 #[tokio::test]
 async fn a_fresh_connection_that_breaks_is_not_called_stale() {
     let (client, server) = (client(), Server::start().await);
@@ -196,6 +248,45 @@ async fn a_server_that_answers_and_wants_no_more_of_the_request_is_understood() 
     assert_eq!(answer.status(), 413);
     drop(stream);
     assert_eq!(text(Ok(answer)).await.unwrap(), "hello");
+}
+
+#[tokio::test]
+async fn an_answer_is_read_although_the_connection_is_reset_behind_it() {
+    for _ in 0..50 {
+        let (client, server) = (client(), Server::start().await);
+        let asked = send(&client, &server, Bytes::from(vec![b'x'; 1 << 20]));
+        let mut stream = server.accept().await;
+        let refusal = "HTTP/1.1 413 Too Large\r\ncontent-length: 5\r\n\r\nhello";
+        stream.write_all(refusal.as_bytes()).await.unwrap();
+        // It has not read the request: the system resets the connection.
+        drop(stream);
+        let answer = asked.await.unwrap().unwrap();
+        assert_eq!(answer.status(), 413);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_no_request_and_says_nothing_is_an_error() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::from(vec![b'x'; 32 << 20]));
+    drop(server.accept().await);
+    assert!(asked.await.unwrap().is_err());
+}
+
+#[tokio::test]
+async fn what_comes_before_a_broken_chunk_counts() {
+    let (client, server) = (client(), Server::start().await);
+    let asked = send(&client, &server, Bytes::new());
+    let mut stream = server.accept().await;
+    let answer = "HTTP/1.1 429 \r\ntransfer-encoding: chunked\r\n\r\n5\r\nhelloX";
+    stream.write_all(answer.as_bytes()).await.unwrap();
+    let answer = asked.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 429);
+    let mut body = answer.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "hello");
+    assert!(body.frame().await.unwrap().is_err());
+    assert!(body.frame().await.is_none());
+    assert_eq!(stream.read(&mut [0]).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]

@@ -65,7 +65,9 @@ fn a_head_tells_where_the_body_ends_and_whether_the_connection_lives_on() {
         ("content-length: 5\r\n", Framing::Length(5), true),
         ("Content-Length: 5, 5\r\ncontent-length: 5\r\n", Framing::Length(5), true),
         ("transfer-encoding: chunked\r\n", chunked, true),
-        ("Transfer-Encoding: gzip, Chunked\r\ncontent-length: 5\r\n", chunked, true),
+        ("Transfer-Encoding: gzip, Chunked\r\n", chunked, true),
+        ("transfer-encoding: chunked, ,\r\ntransfer-encoding: \r\n", chunked, true),
+        ("transfer-encoding: chunked\r\ncontent-length: 5\r\n", chunked, false),
         ("transfer-encoding: gzip\r\n", Framing::UntilClosed, false),
         ("", Framing::UntilClosed, false),
         ("content-length: 5\r\nconnection: x, Close\r\n", Framing::Length(5), false),
@@ -76,6 +78,8 @@ fn a_head_tells_where_the_body_ends_and_whether_the_connection_lives_on() {
     let old = |fields: &str| seen(&format!("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n{fields}\r\n"));
     assert!(!old("").2);
     assert!(old("connection: Keep-Alive\r\n").2);
+    assert!(!old("connection: keep-alive, close\r\n").2);
+    assert!(!old("transfer-encoding: chunked\r\nconnection: keep-alive\r\n").2);
 }
 
 #[test]
