@@ -168,3 +168,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
