@@ -76,7 +76,7 @@ fn change<T>(
 }
 
 fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    let secret = secret(args.key.as_ref(), talk)?;
+    let (secret, is_own) = (secret(args.key.as_ref(), talk)?, args.key.is_some());
     let record = change(path, |records| {
         unused(records, secret.hash())?;
         let mut record = Record::new(fresh_id(records)?, secret.hash(), now);
@@ -91,7 +91,14 @@ fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Ex
         records.keys.push(record.clone());
         Ok(record)
     })?;
-    reveal(&record, &secret, args.json, now, talk)
+    let shown = reveal(&record, &secret, args.json, now, talk)?;
+    // Only where the secret stands on the same screen already.
+    if talk.attended && talk.screen.is_terminal() && !args.json && !is_own {
+        let key = secret.expose();
+        talk.note(&format!("next: godex connect codex --key {key}"));
+        talk.note("      godex connect --list        (other clients)");
+    }
+    Ok(shown)
 }
 
 /// A new managed key with this label, for a command that hands it on itself.

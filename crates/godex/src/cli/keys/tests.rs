@@ -20,6 +20,7 @@ struct Desk {
     /// What is on standard input, and whether it is a terminal.
     input: &'static str,
     attended: bool,
+    screen: Screen,
 }
 
 struct Answer {
@@ -30,7 +31,8 @@ struct Answer {
 
 impl Desk {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), input: "", attended: false }
+        let folder = tempfile::tempdir().unwrap();
+        Self { folder, input: "", attended: false, screen: Screen::default() }
     }
 
     fn path(&self) -> std::path::PathBuf {
@@ -48,7 +50,7 @@ impl Desk {
                 notes: &mut notes,
                 input: &mut self.input.as_bytes(),
                 attended: self.attended,
-                screen: Screen::default(),
+                screen: self.screen,
             },
         );
         let text = |it| String::from_utf8(it).unwrap();
@@ -73,6 +75,30 @@ impl Desk {
 
     fn record(&self, name: &str) -> Record {
         Records::read(&self.path()).unwrap().find(name).unwrap().clone()
+    }
+}
+
+#[test]
+fn whoever_sees_a_new_secret_is_told_what_to_do_with_it() {
+    let terminal = Screen { width: Some(80), colour: false };
+    let seen = Desk { attended: true, screen: terminal, ..Desk::new() };
+    let answer = seen.run("add --label a");
+    let next = format!("next: godex connect codex --key {}", answer.out.trim());
+    assert!(answer.notes.contains(&next), "{}", answer.notes);
+    let unseen = [
+        (true, Screen::default(), "add --label a"),
+        (false, terminal, "add --label a"),
+        (true, terminal, "add --label a --json"),
+        (true, terminal, "add --label a --key my-own-secret-0123456789"),
+        (true, terminal, "rotate a"),
+    ];
+    for (attended, screen, line) in unseen {
+        let desk = Desk { attended, screen, ..Desk::new() };
+        if line.starts_with("rotate") {
+            desk.run("add --label a");
+        }
+        let notes = desk.run(line).notes;
+        assert!(!notes.contains("gxk_") && !notes.contains("my-own"), "{line}: {notes}");
     }
 }
 
