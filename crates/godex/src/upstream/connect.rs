@@ -167,6 +167,11 @@ impl HttpClient {
         request: Request<Bytes>,
     ) -> Result<Response<AnswerBody>, Error> {
         match connection.exchange(request).await {
+            // It was said to a connection without a request, which one has crossed on the way.
+            Ok(answered) if reused && answered.gives_up() => {
+                self.idle.forget(&origin);
+                Err(Error::Http1 { reused, fault: http1::Error::Closed })
+            }
             Ok(answered) => {
                 let home = Home::new(self.idle.clone(), origin);
                 Ok(answered.over(connection, home).map(AnswerBody::Http1))

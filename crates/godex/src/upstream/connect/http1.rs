@@ -15,7 +15,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::rt::{Read, ReadBuf, Write};
 
 pub(super) use self::body::Body;
@@ -162,6 +162,12 @@ pub(super) struct Answered {
 }
 
 impl Answered {
+    /// Whether the server says that it has waited for a request in vain and closes (RFC 9110,
+    /// 15.5.9).
+    pub(super) fn gives_up(&self) -> bool {
+        self.head.response.status() == StatusCode::REQUEST_TIMEOUT && !self.head.reusable
+    }
+
     /// The answer, whose body goes on with what comes over `connection`.
     pub(super) fn over(self, connection: Box<Connection>, home: Home) -> Response<Body> {
         let Head { response, framing, reusable } = self.head;

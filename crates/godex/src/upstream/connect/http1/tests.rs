@@ -195,24 +195,41 @@ async fn of_many_connections_that_a_server_has_closed_none_is_taken_for_open() {
     }
 }
 
+/// What a server says on a connection that waited too long.
+const TIMED_OUT: &str =
+    "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 #[tokio::test]
 async fn after_a_stale_connection_a_new_one_is_opened() {
+    for farewell in ["", TIMED_OUT] {
+        let (client, server) = (client(), Server::start().await);
+        let mut streams = connections(&client, &server, 3).await;
+        let again = send(&client, &server, Bytes::new());
+        let asked = std::future::poll_fn(|cx| {
+            let mut room = [0];
+            let mut peek = |it: &TcpStream| {
+                it.poll_peek(cx, &mut tokio::io::ReadBuf::new(&mut room)).is_ready()
+            };
+            let asked = streams.iter().position(&mut peek);
+            asked.map_or(Poll::Pending, Poll::Ready)
+        });
+        let mut asked = streams.remove(asked.await);
+        asked.write_all(farewell.as_bytes()).await.unwrap();
+        drop(asked);
+        assert!(again.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+        let further = send(&client, &server, Bytes::new());
+        let mut stream = server.accept().await;
+        stream.write_all(HELLO.as_bytes()).await.unwrap();
+        assert_eq!(text(further.await.unwrap()).await.unwrap(), "hello");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_waited_in_vain_for_its_first_request_has_answered() {
     let (client, server) = (client(), Server::start().await);
-    let mut streams = connections(&client, &server, 3).await;
-    let again = send(&client, &server, Bytes::new());
-    let asked = std::future::poll_fn(|cx| {
-        let mut room = [0];
-        let mut peek =
-            |it: &TcpStream| it.poll_peek(cx, &mut tokio::io::ReadBuf::new(&mut room)).is_ready();
-        let asked = streams.iter().position(&mut peek);
-        asked.map_or(Poll::Pending, Poll::Ready)
-    });
-    drop(streams.remove(asked.await));
-    assert!(again.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
-    let further = send(&client, &server, Bytes::new());
-    let mut stream = server.accept().await;
-    stream.write_all(HELLO.as_bytes()).await.unwrap();
-    assert_eq!(text(further.await.unwrap()).await.unwrap(), "hello");
+    let asked = send(&client, &server, Bytes::new());
+    server.accept().await.write_all(TIMED_OUT.as_bytes()).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap().status(), 408);
 }
 
 #[tokio::test]
