@@ -11,6 +11,8 @@ use super::{Error, Framing};
 /// The longest head of an answer, in bytes, and the most fields it may have.
 const LONGEST: usize = 64 << 10;
 const MOST_FIELDS: usize = 128;
+/// The most interim answers before it.
+const MOST_INTERIM: u32 = 100;
 
 /// The head of `request`. A proxy is told the whole address.
 pub(super) fn write(request: &Request<Bytes>, to_proxy: bool) -> Vec<u8> {
@@ -62,12 +64,14 @@ pub(super) struct Heads {
     bodiless: bool,
     /// What has come of it, if it came in pieces.
     held: Bytes,
+    /// How many interim answers have come before it.
+    interim: u32,
 }
 
 impl Heads {
     /// For the answer to a request with this method.
     pub(super) fn new(method: &Method) -> Self {
-        Self { bodiless: *method == Method::HEAD, held: Bytes::new() }
+        Self { bodiless: *method == Method::HEAD, held: Bytes::new(), interim: 0 }
     }
 
     /// Takes what was read; the head and what follows it, once all of it is there. Interim
@@ -75,7 +79,7 @@ impl Heads {
     ///
     /// # Errors
     ///
-    /// When it is no head, or a very large one.
+    /// When it is no head, or a very large one, or interim answers do not end.
     pub(super) fn read(&mut self, input: &[u8]) -> Result<Option<(Head, Bytes)>, Error> {
         let mut held = if self.held.is_empty() {
             Bytes::copy_from_slice(input)
@@ -106,6 +110,10 @@ impl Heads {
                 return Ok(Some((understood, held.split_off(length))));
             }
             held = held.split_off(length);
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                return Err(Error::Malformed("interim answers without end"));
+            }
         }
     }
 

@@ -87,6 +87,13 @@ fn interim_answers_are_passed_over() {
     let input = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n\
                  HTTP/1.1 429 \r\ncontent-length: 0\r\n\r\n";
     assert_eq!(seen(input), (429, Framing::Length(0), true, String::new()));
+    let many = |times| "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(times);
+    let (most, ok) = (MOST_INTERIM as usize, "HTTP/1.1 204 No Content\r\n\r\n");
+    assert_eq!(seen(&(many(most) + ok)).0, 204);
+    let too_many = many(most + 1) + ok;
+    for size in [too_many.len(), 20] {
+        assert!(read_in_pieces(&too_many, size, &Method::GET).is_err());
+    }
 }
 
 #[test]
