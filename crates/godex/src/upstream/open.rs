@@ -20,9 +20,6 @@ use crate::clock;
 const LESSONS: usize = 4;
 /// The longest window of a plan is a week; a reset further away is a mistake.
 const LONGEST_WINDOW: u64 = 8 * 24 * 3600;
-/// How many connections that the backend was just closing a request may meet. The second attempt
-/// goes over a new one.
-const RESTARTS: u32 = 1;
 /// The pause before the one further attempt after a passing fault.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -117,7 +114,7 @@ impl Opener {
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
         let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
-        let (mut renewals, mut repeated, mut restarts) = (0, false, 0);
+        let (mut renewals, mut repeated, mut restarted) = (0, false, false);
         let (mut dropped, mut stood_in) = (Vec::new(), None);
         for parameter in self.refusals.load().learned() {
             if let Some(other) = outgoing.without(parameter) {
@@ -140,11 +137,13 @@ impl Opener {
                     Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
                     Err(failed) => failed,
                 };
-            // No attempt: the backend has not seen it.
-            if stale && restarts < RESTARTS && !committed.load(Ordering::Acquire) {
-                restarts += 1;
+            // No attempt: the backend was just closing the connection. The next one is new.
+            if stale && !restarted && !committed.load(Ordering::Acquire) {
+                restarted = true;
                 continue;
             }
+            // Whoever has answered has done nothing for the request, and may close his, too.
+            restarted &= stale;
             match &fault {
                 // What the file holds may have ended as well; what the endpoint issued has not.
                 Fault::Unauthorized

@@ -82,35 +82,56 @@ async fn late_end(mut socket: TcpStream, end: Arc<Semaphore>, used: Arc<AtomicUs
     }
 }
 
-/// Answers one question on each connection, and hangs up when the next one arrives.
-async fn tired(mut socket: TcpStream, refused: Arc<AtomicUsize>) {
+/// A backend that answers one question on each connection, and hangs up when the next one arrives.
+#[derive(Default)]
+struct Tired {
+    /// Every other one of its answers is a 503.
+    ailing: bool,
+    answered: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+async fn tired(mut socket: TcpStream, backend: Arc<Tired>) {
     if request(&mut socket).await.as_deref() == Some("GET") {
         let list = whole("200 OK", "application/json", "{\"models\":[]}");
         return socket.write_all(&list).await.unwrap();
     }
-    let events = [opening(), closing()].concat();
-    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
-    let answer = format!("{head}{:x}\r\n{events}\r\n0\r\n\r\n", events.len());
+    let before = backend.answered.fetch_add(1, Ordering::Relaxed);
+    let answer = if backend.ailing && before % 2 == 1 {
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 2\r\n\r\n{}".to_owned()
+    } else {
+        let events = [opening(), closing()].concat();
+        let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+        format!("{head}{:x}\r\n{events}\r\n0\r\n\r\n", events.len())
+    };
     socket.write_all(answer.as_bytes()).await.unwrap();
     if request(&mut socket).await.is_some() {
-        refused.fetch_add(1, Ordering::Relaxed);
+        backend.refused.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+/// Asks a tired backend eight times; it must have hung up so often.
+async fn every_answer_comes(ailing: bool, refused: usize) {
+    let home = Home::logged_in();
+    let tiring = Arc::new(Tired { ailing, ..Tired::default() });
+    let playing = Arc::clone(&tiring);
+    let base_url = backend(move |socket| tired(socket, Arc::clone(&playing))).await;
+    let proxy = Proxy::start(&home, &base_url, &[], &[]).await;
+    for call in [four_ways("hi"), four_ways("hi")].concat() {
+        let answered = proxy.send(call).await;
+        assert_eq!((answered.status, answered.whole), (200, true), "{}", answered.body);
+    }
+    assert!(tiring.refused.load(Ordering::Relaxed) >= refused, "no connection was used again");
 }
 
 #[test]
 fn a_connection_that_the_backend_is_about_to_close_costs_no_client_its_answer() {
-    play(async {
-        let home = Home::logged_in();
-        let refused = Arc::new(AtomicUsize::new(0));
-        let counting = Arc::clone(&refused);
-        let base_url = backend(move |socket| tired(socket, Arc::clone(&counting))).await;
-        let proxy = Proxy::start(&home, &base_url, &[], &[]).await;
-        for call in [four_ways("hi"), four_ways("hi")].concat() {
-            let answered = proxy.send(call).await;
-            assert_eq!((answered.status, answered.whole), (200, true), "{}", answered.body);
-        }
-        assert!(refused.load(Ordering::Relaxed) > 0, "no connection was used again");
-    });
+    play(every_answer_comes(false, 1));
+}
+
+#[test]
+fn one_such_connection_before_a_503_and_one_behind_it_cost_no_client_its_answer() {
+    play(every_answer_comes(true, 8));
 }
 
 #[test]
