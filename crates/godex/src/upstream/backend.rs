@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
 use jiff::fmt::rfc2822::DateTimeParser;
 
-use super::connect::{self, AnswerBody, HttpClient};
+use super::connect::{self, AnswerBody, HttpClient, Seen};
 use crate::auth::{Credentials, Login};
 use crate::clock;
 use crate::config::Config;
@@ -130,7 +130,7 @@ impl Backend {
         let body = error_body(body).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
         tracing::debug!(%status, kind = kind(&fault), "the backend answered with an error");
-        Err(Failed { fault, headers: head.headers, stale: false })
+        Err(Failed { fault, headers: head.headers, seen: Seen::Perhaps })
     }
 }
 
@@ -141,14 +141,13 @@ pub(crate) struct Failed {
     pub(crate) fault: Fault,
     /// The head of the backend's answer, if it gave one.
     pub(crate) headers: HeaderMap,
-    /// Whether the connection was used before and broke at once: as a rule the backend had begun
-    /// to close it and has seen nothing of the request.
-    pub(crate) stale: bool,
+    /// What the backend has seen of the request.
+    pub(crate) seen: Seen,
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self { fault, headers: HeaderMap::new(), stale: false }
+        Self { fault, headers: HeaderMap::new(), seen: Seen::Perhaps }
     }
 }
 
@@ -169,8 +168,8 @@ fn broken(error: &connect::Error, begun: Instant) -> Failed {
         return Fault::Unreachable.into();
     }
     tracing::warn!("the connection to the backend broke before an answer");
-    let stale = error.is_stale(begun);
-    Failed { stale, ..Fault::Broken(godex_core::codex::fault::Break::Cut).into() }
+    let seen = error.seen(begun);
+    Failed { seen, ..Fault::Broken(godex_core::codex::fault::Break::Cut).into() }
 }
 
 async fn error_body(body: AnswerBody) -> Bytes {

@@ -13,26 +13,19 @@ mod http2;
 mod pool;
 mod tls;
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::PROXY_AUTHORIZATION;
 use http::uri::Scheme;
 use http::{Request, Response};
-use http_body_util::Full;
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::proxy::matcher::Matcher;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 pub(crate) use self::answer::{AnswerBody, BodyError};
 use self::connector::Connector;
-pub(crate) use self::error::{ConnectError, Error};
-use self::http2::Offers;
+pub(crate) use self::error::{ConnectError, Error, Seen};
+use self::http2::{Lines, Place};
 use self::pool::{Home, Origin, Pool};
 use self::tls::Tls;
 
@@ -40,37 +33,16 @@ use self::tls::Tls;
 const POOL_IDLE: Duration = Duration::from_secs(90);
 /// How many idle HTTP/1.1 connections are kept for one host.
 const POOL_IDLE_PER_HOST: usize = 1024;
-/// How often HTTP/2 asks whether the other side is still there, and how long it waits for a word.
-const PING_EVERY: Duration = Duration::from_secs(30);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// What one HTTP/2 stream may send ahead of its reader, and all streams of a connection together.
-/// The second is so much larger that a few clients that do not read never stop the others.
-const STREAM_WINDOW: u32 = 512 << 10;
-const CONNECTION_WINDOW: u32 = 128 << 20;
-/// After so many requests an HTTP/2 connection takes no further one. Servers let about a hundred
-/// streams run at a time and the rest wait in line, behind answers that may last for minutes.
-const REQUESTS_PER_H2: u32 = 100;
-
 /// Sends requests over pooled connections. Clones share the pools.
 #[derive(Clone)]
 pub(crate) struct HttpClient {
     connector: Connector,
     /// The connections that speak HTTP/1.1.
     idle: Pool,
-    /// The connections of servers that offer HTTP/2.
-    shared: Client<Connector, Full<Bytes>>,
-    /// Which servers these are.
-    offers: Offers,
+    /// The connections that speak HTTP/2.
+    lines: Lines,
     proxies: Arc<Matcher>,
 }
-
-/// How many requests an HTTP/2 connection has been given.
-#[derive(Clone, Default)]
-struct Assigned(Arc<AtomicU32>);
-
-/// When a connection was opened.
-#[derive(Clone, Copy)]
-struct Since(Instant);
 
 /// The client for this machine: its trust store, its proxies.
 ///
@@ -88,20 +60,8 @@ pub(crate) fn direct_client(connect_timeout: Duration) -> HttpClient {
 impl HttpClient {
     fn new(proxies: Matcher, tls: Tls, connect_timeout: Duration) -> Self {
         let proxies = Arc::new(proxies);
-        let offers = Offers::default();
-        let connector = Connector::new(Arc::clone(&proxies), tls, offers.clone(), connect_timeout);
-        let shared = Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(POOL_IDLE_PER_HOST)
-            .http2_initial_stream_window_size(STREAM_WINDOW)
-            .http2_initial_connection_window_size(CONNECTION_WINDOW)
-            .http2_keep_alive_interval(PING_EVERY)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .http2_keep_alive_while_idle(true)
-            .build(connector.clone());
-        Self { connector, idle: Pool::default(), shared, offers, proxies }
+        let connector = Connector::new(Arc::clone(&proxies), tls, connect_timeout);
+        Self { connector, idle: Pool::default(), lines: Lines::default(), proxies }
     }
 
     /// Sends `request` to the absolute URI it names and resolves when the head of the answer is in.
@@ -117,20 +77,32 @@ impl HttpClient {
         if request.uri().scheme() == Some(&Scheme::HTTP) {
             self.greet_proxy(&mut request);
         }
-        let Some(origin) = Origin::of(request.uri()).filter(|it| !self.offers.has(it)) else {
-            return Box::pin(self.share(request)).await;
-        };
-        let idle = self.idle.take(&origin);
-        let reused = idle.is_some();
-        let connection = match idle {
-            Some(connection) => connection,
-            // Large, and rarely needed.
-            None => match Box::pin(self.open(request.uri(), &origin)).await? {
+        let nowhere = || ConnectError::Unreachable("the address names no server".into());
+        let origin = Origin::of(request.uri()).ok_or_else(nowhere)?;
+        loop {
+            if origin.is_secure()
+                && let Some(place) = self.place(request.uri(), &origin).await?
+            {
+                return Ok(place.send(request).await?.map(AnswerBody::Http2));
+            }
+            let idle = self.idle.take(&origin);
+            let reused = idle.is_some();
+            let connection = match idle {
                 Some(connection) => connection,
-                None => return Box::pin(self.share_first(request, &origin)).await,
-            },
-        };
-        self.exchange(connection, reused, origin, request).await
+                // Large, and rarely needed.
+                None => match Box::pin(self.open(request.uri(), &origin)).await? {
+                    Some(connection) => connection,
+                    None => continue,
+                },
+            };
+            return self.exchange(connection, reused, origin, request).await;
+        }
+    }
+
+    /// A place on a connection that others may use at the same time, if the server speaks HTTP/2.
+    async fn place(&self, uri: &http::Uri, origin: &Origin) -> Result<Option<Place>, Error> {
+        let connect = || Box::pin(self.connector.connect_in_time(uri.clone()));
+        Ok(Box::pin(self.lines.place(origin, &self.idle, connect)).await?)
     }
 
     /// A new connection, unless the server wants it to be shared.
@@ -143,19 +115,8 @@ impl HttpClient {
         if !stream.speaks_h2() {
             return Ok(Some(http1::Connection::new(stream)));
         }
-        self.offers.add(origin.clone(), stream);
+        self.lines.add(origin.clone(), stream).await?;
         Ok(None)
-    }
-
-    async fn share_first(
-        &self,
-        request: Request<Bytes>,
-        origin: &Origin,
-    ) -> Result<Response<AnswerBody>, Error> {
-        let answer = self.share(request).await;
-        // Another connection may have served as well.
-        drop(self.offers.take(origin));
-        answer
     }
 
     /// Sends a request on a connection of its own.
@@ -187,14 +148,6 @@ impl HttpClient {
         }
     }
 
-    /// Sends a request on a connection that others may use at the same time.
-    async fn share(&self, request: Request<Bytes>) -> Result<Response<AnswerBody>, Error> {
-        let mut request = request.map(Full::new);
-        let captured = capture_connection(&mut request);
-        let answer = retiring(self.shared.request(request), &captured).await?;
-        Ok(answer.map(AnswerBody::Shared))
-    }
-
     /// Whether a proxy is on the way to an address.
     pub(crate) fn has_proxy(&self, uri: &http::Uri) -> bool {
         self.proxies.intercept(uri).is_some()
@@ -207,36 +160,6 @@ impl HttpClient {
             request.headers_mut().insert(PROXY_AUTHORIZATION, password.clone());
         }
     }
-}
-
-/// Runs `sending` and counts the request against its connection as soon as it has one.
-async fn retiring<F: Future>(sending: F, captured: &CaptureConnection) -> F::Output {
-    let mut sending = pin!(sending);
-    let mut counted = false;
-    std::future::poll_fn(|context| {
-        let polled = sending.as_mut().poll(context);
-        if !counted {
-            counted = count(captured);
-        }
-        polled
-    })
-    .await
-}
-
-/// Whether the request has its connection by now, and thus was counted.
-fn count(captured: &CaptureConnection) -> bool {
-    let metadata = captured.connection_metadata();
-    let Some(connected) = metadata.as_ref() else {
-        return false;
-    };
-    let mut extras = http::Extensions::new();
-    connected.get_extras(&mut extras);
-    if let Some(Assigned(requests)) = extras.get()
-        && requests.fetch_add(1, Ordering::Relaxed) + 1 >= REQUESTS_PER_H2
-    {
-        connected.poison();
-    }
-    true
 }
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;

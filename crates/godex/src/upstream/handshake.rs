@@ -13,7 +13,7 @@ use godex_core::tap;
 use http::HeaderMap;
 
 use super::backend::Failed;
-use super::connect::AnswerBody;
+use super::connect::{AnswerBody, Seen};
 use super::patience::{Patience, Silent};
 use crate::clock;
 
@@ -51,7 +51,7 @@ pub(super) async fn shake(
 ) -> Result<Opened, Failed> {
     match begin(body, idle).await {
         Ok((held, decoder, body)) => Ok(Opened { headers, generation, held, decoder, body }),
-        Err(fault) => Err(Failed { fault, headers, stale: false }),
+        Err(fault) => Err(Failed { fault, headers, seen: Seen::Perhaps }),
     }
 }
 

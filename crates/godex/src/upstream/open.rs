@@ -12,6 +12,7 @@ use godex_core::codex::outgoing::Outgoing;
 use http::HeaderMap;
 
 use super::backend::{Backend, Failed, kind};
+use super::connect::Seen;
 use super::handshake::{Opened, shake};
 use crate::auth;
 use crate::clock;
@@ -20,6 +21,8 @@ use crate::clock;
 const LESSONS: usize = 4;
 /// The longest window of a plan is a week; a reset further away is a mistake.
 const LONGEST_WINDOW: u64 = 8 * 24 * 3600;
+/// How often a request is sent again that the backend has seen nothing of.
+const UNSEEN: u32 = 3;
 /// The pause before the one further attempt after a passing fault.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -114,7 +117,7 @@ impl Opener {
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
         let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
-        let (mut renewals, mut repeated, mut restarted) = (0, false, false);
+        let (mut renewals, mut repeated, mut restarted, mut unseen) = (0, false, false, 0);
         let (mut dropped, mut stood_in) = (Vec::new(), None);
         for parameter in self.refusals.load().learned() {
             if let Some(other) = outgoing.without(parameter) {
@@ -132,18 +135,24 @@ impl Opener {
         loop {
             let credentials = self.backend.login.current().await?;
             self.still_spent(credentials.generation())?;
-            let Failed { fault, headers: told, stale } =
+            let Failed { fault, headers: told, seen } =
                 match self.attempt(&credentials, &outgoing, &headers).await {
                     Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
                     Err(failed) => failed,
                 };
-            // No attempt: the backend was just closing the connection. The next one is new.
-            if stale && !restarted && !committed.load(Ordering::Acquire) {
-                restarted = true;
-                continue;
+            // No attempts: the backend has seen nothing, or was just closing the connection.
+            if !committed.load(Ordering::Acquire) {
+                if seen == Seen::Nothing && unseen < UNSEEN {
+                    unseen += 1;
+                    continue;
+                }
+                if seen == Seen::Hardly && !restarted {
+                    restarted = true;
+                    continue;
+                }
             }
             // Whoever has answered has done nothing for the request, and may close his, too.
-            restarted &= stale;
+            restarted &= seen == Seen::Hardly;
             match &fault {
                 // What the file holds may have ended as well; what the endpoint issued has not.
                 Fault::Unauthorized

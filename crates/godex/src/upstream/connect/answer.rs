@@ -5,16 +5,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use hyper::body::Incoming;
 
-use super::http1;
+use super::{http1, http2};
 
 /// The body. Dropping it before its end cancels the request.
 pub(crate) enum AnswerBody {
     /// Over a connection of its own.
     Http1(http1::Body),
-    /// Over a connection of the shared client.
-    Shared(Incoming),
+    /// Over a connection that others use at the same time.
+    Http2(http2::Answer),
 }
 
 /// Why a body has no end.
@@ -23,9 +22,9 @@ pub(crate) enum BodyError {
     /// Of a connection of its own.
     #[error(transparent)]
     Http1(#[from] http1::Error),
-    /// Of a connection of the shared client.
+    /// Of a connection that others use at the same time.
     #[error(transparent)]
-    Shared(#[from] hyper::Error),
+    Http2(#[from] hyper::Error),
 }
 
 impl Body for AnswerBody {
@@ -40,7 +39,7 @@ impl Body for AnswerBody {
             Self::Http1(body) => {
                 Pin::new(body).poll_frame(cx).map(|it| it.map(|it| it.map_err(Into::into)))
             }
-            Self::Shared(body) => {
+            Self::Http2(body) => {
                 Pin::new(body).poll_frame(cx).map(|it| it.map(|it| it.map_err(Into::into)))
             }
         }
@@ -49,7 +48,7 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Http1(body) => body.is_end_stream(),
-            Self::Shared(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
         }
     }
 }

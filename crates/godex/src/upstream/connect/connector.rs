@@ -1,7 +1,6 @@
 //! From a URI to a connected stream: directly, or through the proxy that the environment names
 //! for it.
 
-use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,17 +12,14 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_rustls::{DefaultServerNameResolver, HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::proxy::{SocksV4, SocksV5, Tunnel};
-use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
+use hyper_util::client::legacy::connect::{Connection, HttpConnector};
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::http2::Offers;
-use super::pool::Origin;
 use super::tls::{Settled, Tls};
-use super::{Assigned, BoxError, ConnectError, Since};
-use crate::clock;
+use super::{BoxError, ConnectError};
 
 /// Probes a silent peer after 30 s, gives it up about 45 s later.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -34,20 +30,19 @@ const KEEPALIVE_RETRIES: u32 = 3;
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
-/// Opens the connections of the pool.
+/// Opens connections.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tcp: HttpConnector,
     proxies: Arc<Matcher>,
     tls: Tls,
-    offers: Offers,
     timeout: Duration,
 }
 
 /// Where the bytes go: the server, or a proxy that may itself be reached over TLS.
 type Transport = MaybeHttpsStream<TokioIo<TcpStream>>;
 
-/// A connection of the pool.
+/// A connection.
 pub(crate) struct Stream {
     io: MaybeHttpsStream<Transport>,
     /// The other end is an HTTP proxy that reads the requests itself.
@@ -66,7 +61,7 @@ enum Route {
 }
 
 impl Connector {
-    pub(super) fn new(proxies: Arc<Matcher>, tls: Tls, offers: Offers, timeout: Duration) -> Self {
+    pub(super) fn new(proxies: Arc<Matcher>, tls: Tls, timeout: Duration) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -77,7 +72,7 @@ impl Connector {
         tcp.set_tcp_user_timeout(Some(UNACKNOWLEDGED));
         // Shared between the addresses of a name, so that a dead one does not use up all of it.
         tcp.set_connect_timeout(Some(timeout));
-        Self { tcp, proxies, tls, offers, timeout }
+        Self { tcp, proxies, tls, timeout }
     }
 
     fn route(&self, to: &Uri) -> Route {
@@ -219,24 +214,6 @@ impl<T> Service<Uri> for Ready<T> {
     }
 }
 
-impl Service<Uri> for Connector {
-    type Response = Stream;
-    type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, to: Uri) -> Self::Future {
-        if let Some(stream) = Origin::of(&to).and_then(|origin| self.offers.take(&origin)) {
-            return Box::pin(std::future::ready(Ok(stream)));
-        }
-        let connector = self.clone();
-        Box::pin(async move { connector.connect_in_time(to).await })
-    }
-}
-
 impl Stream {
     /// Whether the other end is a proxy that reads the requests itself.
     pub(super) fn is_proxied(&self) -> bool {
@@ -246,14 +223,6 @@ impl Stream {
     /// Whether the server has chosen HTTP/2.
     pub(super) fn speaks_h2(&self) -> bool {
         self.io.connected().is_negotiated_h2()
-    }
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        let since = Since(clock::monotonic());
-        let connected = self.io.connected().proxy(self.proxied).extra(since);
-        if connected.is_negotiated_h2() { connected.extra(Assigned::default()) } else { connected }
     }
 }
 

@@ -1,10 +1,10 @@
 //! Why a request got no answer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hyper_util::client::legacy;
-
-use super::{BoxError, Since, http1};
+use super::http2::{Taken, Unanswered};
+use super::{BoxError, http1};
 use crate::clock;
 
 /// How soon a connection that the other side has closed before shows it: one round trip, and time
@@ -14,10 +14,10 @@ const STALE: Duration = Duration::from_secs(1);
 /// A request without an answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// There is no connection to send it on.
+    /// There is no connection to send it on. Others that waited for it hear the same.
     #[error("no connection")]
-    Connect(#[from] ConnectError),
-    /// A connection of our own failed.
+    Connect(#[from] Arc<ConnectError>),
+    /// A connection of its own failed.
     #[error("no answer")]
     Http1 {
         /// Whether it had carried a request before and broke without a word about this one.
@@ -26,9 +26,27 @@ pub(crate) enum Error {
         #[source]
         fault: http1::Error,
     },
-    /// A connection of the shared client failed, or there was none.
+    /// A connection failed that others use at the same time, or this request on it.
     #[error("no answer")]
-    Shared(#[from] legacy::Error),
+    Http2(#[from] Unanswered),
+}
+
+impl From<ConnectError> for Error {
+    fn from(error: ConnectError) -> Self {
+        Self::Connect(Arc::new(error))
+    }
+}
+
+/// What the other side may have seen of a request without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// Nothing: it has said so, or cannot have read it.
+    Nothing,
+    /// Nothing, as a rule: the connection was older than the request and broke at once, so the
+    /// other side was closing it, unused for long, when the request was on its way.
+    Hardly,
+    /// All of it.
+    Perhaps,
 }
 
 impl Error {
@@ -36,26 +54,23 @@ impl Error {
     pub(crate) fn connect(&self) -> Option<&ConnectError> {
         match self {
             Self::Connect(error) => Some(error),
-            Self::Http1 { .. } => None,
-            Self::Shared(error) => ConnectError::within(error),
+            Self::Http1 { .. } | Self::Http2(_) => None,
         }
     }
 
-    /// Whether it broke a request that began at `begun` on a connection that was older: as a rule
-    /// the other side was about to close it, unused for long, when the request was on its way.
-    pub(crate) fn is_stale(&self, begun: Instant) -> bool {
+    /// What the other side has seen of a request that began at `begun`.
+    pub(crate) fn seen(&self, begun: Instant) -> Seen {
         let older = match self {
-            Self::Connect(_) => false,
+            Self::Connect(_) => return Seen::Nothing,
             Self::Http1 { reused, .. } => *reused,
-            Self::Shared(error) => {
-                let mut extras = http::Extensions::new();
-                if let Some(connected) = error.connect_info() {
-                    connected.get_extras(&mut extras);
-                }
-                extras.get().is_some_and(|Since(opened)| *opened < begun)
-            }
+            Self::Http2(unanswered) => match unanswered.taken {
+                Taken::Nothing => return Seen::Nothing,
+                Taken::Unknown(opened) => opened < begun,
+                Taken::Read => false,
+            },
         };
-        older && clock::monotonic().saturating_duration_since(begun) < STALE
+        let at_once = clock::monotonic().saturating_duration_since(begun) < STALE;
+        if older && at_once { Seen::Hardly } else { Seen::Perhaps }
     }
 }
 
@@ -74,18 +89,4 @@ pub(crate) enum ConnectError {
     /// The certificate is not trusted, or the other side does not speak TLS.
     #[error("no secure connection")]
     Tls(#[source] BoxError),
-}
-
-impl ConnectError {
-    /// The one that made `error` happen, if it happened before there was a connection.
-    fn within(error: &legacy::Error) -> Option<&Self> {
-        let mut cause = std::error::Error::source(error);
-        while let Some(error) = cause {
-            if let Some(found) = error.downcast_ref() {
-                return Some(found);
-            }
-            cause = error.source();
-        }
-        None
-    }
 }

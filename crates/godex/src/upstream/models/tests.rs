@@ -58,7 +58,7 @@ struct World {
     served: Served,
     shared: Shared,
     _folder: tempfile::TempDir,
-    _server: JoinSet<()>,
+    _tasks: JoinSet<()>,
 }
 
 impl World {
@@ -67,9 +67,9 @@ impl World {
         let served = Served { says, asked: Arc::default() };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let base = format!("http://{}/codex", listener.local_addr().unwrap());
-        let mut server = JoinSet::new();
+        let mut tasks = JoinSet::new();
         let answering = served.clone();
-        server.spawn(async move {
+        tasks.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 let served = answering.clone();
@@ -93,7 +93,7 @@ impl World {
             settled: tokio::sync::watch::Sender::new(false),
             stop: CancellationToken::new(),
         };
-        Self { served, shared, _folder: folder, _server: server }
+        Self { served, shared, _folder: folder, _tasks: tasks }
     }
 
     /// Fetches the list once; what it has then, and how long it is not asked for again.

@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::super::tls::Tls;
-use super::super::{AnswerBody, Error as NoAnswer, HttpClient, Origin};
+use super::super::{AnswerBody, Error as NoAnswer, HttpClient, Origin, Seen};
 use super::*;
 use crate::tasks::Tasks;
 
@@ -156,7 +156,8 @@ async fn a_connection_that_the_server_has_closed_is_not_used_again() {
             }
             // The news of the end may come a moment after the request; that shows as such.
             answer = &mut again => {
-                assert!(answer.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+                let seen = answer.unwrap().err().unwrap().seen(crate::clock::monotonic());
+                assert_eq!(seen, Seen::Hardly);
             }
         }
     };
@@ -216,7 +217,8 @@ async fn after_a_stale_connection_a_new_one_is_opened() {
         let mut asked = streams.remove(asked.await);
         asked.write_all(farewell.as_bytes()).await.unwrap();
         drop(asked);
-        assert!(again.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+        let seen = again.await.unwrap().err().unwrap().seen(crate::clock::monotonic());
+        assert_eq!(seen, Seen::Hardly);
         let further = send(&client, &server, Bytes::new());
         let mut stream = server.accept().await;
         stream.write_all(HELLO.as_bytes()).await.unwrap();
@@ -237,7 +239,8 @@ async fn a_fresh_connection_that_breaks_is_not_called_stale() {
     let (client, server) = (client(), Server::start().await);
     let asked = send(&client, &server, Bytes::new());
     drop(server.accept().await);
-    assert!(!asked.await.unwrap().err().unwrap().is_stale(crate::clock::monotonic()));
+    let seen = asked.await.unwrap().err().unwrap().seen(crate::clock::monotonic());
+    assert_eq!(seen, Seen::Perhaps);
 }
 
 #[tokio::test]
