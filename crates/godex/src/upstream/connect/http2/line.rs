@@ -108,7 +108,7 @@ impl Line {
             .await
             .map_err(|error| ConnectError::Unreachable(error.into()))?;
         let now = clock::monotonic();
-        let connection = Arc::new(Mutex::new(connection));
+        let connection = Arc::new(Mutex::new(Some(connection)));
         let line = Arc::new(Self {
             sender,
             connection: Arc::clone(&connection),
@@ -139,7 +139,8 @@ impl Line {
 
     /// A place on a connection that was just opened, whatever has become of it.
     pub(super) fn first_place(self: &Arc<Self>) -> Option<Place> {
-        let limit = lock(&self.connection).current_max_send_streams().clamp(1, MOST);
+        let takes = lock(&self.connection).as_ref().map(Connection::current_max_send_streams);
+        let limit = takes.unwrap_or(MOST).clamp(1, MOST);
         let more = |running| (running < limit).then_some(running + 1);
         self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok()?;
         let (heard, now) = (self.heard.load(Ordering::Relaxed), clock::monotonic());
@@ -246,11 +247,23 @@ impl Body for Answer {
 
 type Driven = Connection<TokioIo<Heard<TokioIo<Stream>>>, Full<Bytes>, TokioExecutor>;
 
-/// What moves the requests of a connection, and knows how many the server takes.
-type Shared = Arc<Mutex<Driven>>;
+/// What moves the requests of a connection, and knows how many the server takes. It is gone with
+/// the connection: those whose requests it still has would wait for ever.
+type Shared = Arc<Mutex<Option<Driven>>>;
 
-fn lock(connection: &Shared) -> MutexGuard<'_, Driven> {
+fn lock(connection: &Shared) -> MutexGuard<'_, Option<Driven>> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Moves what can be moved; ready when the connection has ended.
+fn poll(connection: &Shared, cx: &mut Context<'_>) -> Poll<()> {
+    let mut held = lock(connection);
+    let ended = held.as_mut().is_none_or(|it| Pin::new(it).poll(cx).is_ready());
+    let gone = held.take_if(|_| ended);
+    drop(held);
+    // Why it ended is told to those whose requests it carried.
+    drop(gone);
+    if ended { Poll::Ready(()) } else { Poll::Pending }
 }
 
 #[expect(
@@ -263,13 +276,12 @@ fn drive(connection: Shared, line: &Arc<Line>) {
 
 /// Moves the requests of a connection until it ends; retires it when nobody has used it for long.
 async fn driving(connection: Shared, line: Arc<Line>) {
-    let ended = std::future::poll_fn(|cx| Pin::new(&mut *lock(&connection)).poll(cx));
+    let ended = std::future::poll_fn(|cx| poll(&connection, cx));
     let mut ended = pin!(ended);
     let mut until = clock::monotonic() + POOL_IDLE;
     loop {
         tokio::select! {
-            // Why it ended is told to those whose requests it carried.
-            _ = &mut ended => return line.retire(),
+            () = &mut ended => return line.retire(),
             () = tokio::time::sleep_until(until.into()) => {}
         }
         let now = clock::monotonic();
@@ -282,5 +294,5 @@ async fn driving(connection: Shared, line: Arc<Line>) {
     line.retire();
     // It ends with the last place on it.
     drop(line);
-    let _ = ended.await;
+    ended.await;
 }

@@ -1,6 +1,7 @@
 //! Requests that share connections, against a server that plays its part stream by stream.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use h2::Reason;
 use h2::server::SendResponse;
@@ -24,6 +25,8 @@ enum Part {
     Resets(Reason),
     /// Closes the connection without a word, right behind the greeting of TLS.
     HangsUp,
+    /// Answers once on each connection, and closes it.
+    Leaves,
 }
 
 /// A server that takes so many requests at a time on one connection.
@@ -62,6 +65,9 @@ impl World {
                 while let Some(Ok((_, respond))) = http.accept().await {
                     log.lock().unwrap().push("request".to_owned());
                     answering.spawn(answer(respond, part, Arc::clone(&allowed)));
+                    if matches!(part, Part::Leaves) {
+                        http.graceful_shutdown();
+                    }
                 }
             }
         })
@@ -103,7 +109,7 @@ impl World {
 
 async fn answer(mut respond: SendResponse<bytes::Bytes>, part: Part, allowed: Arc<Semaphore>) {
     match part {
-        Part::Answers => {
+        Part::Answers | Part::Leaves => {
             allowed.acquire().await.unwrap().forget();
             let mut body = respond.send_response(Response::new(()), false).unwrap();
             body.send_data("hello".into(), true).unwrap();
@@ -185,6 +191,24 @@ async fn after_a_connection_that_is_closed_at_once_another_is_opened() {
     assert_eq!(world.count("connection"), 3);
     let world = World::new(100, &[Part::HangsUp]).await;
     assert!(world.send().await.unwrap().err().unwrap().connect().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_meets_the_end_of_a_connection_hears_of_it() {
+    let world = World::new(100, &[Part::Leaves]).await;
+    world.answers.add_permits(150);
+    let mut answered = 0;
+    for _ in 0..150 {
+        let asked = tokio::time::timeout(Duration::from_secs(10), world.send()).await;
+        match asked.expect("it hears of it").unwrap() {
+            Ok(answer) => {
+                drop(answer);
+                answered += 1;
+            }
+            Err(error) => assert_ne!(error.seen(crate::clock::monotonic()), Seen::Perhaps),
+        }
+    }
+    assert!(answered > 0);
 }
 
 #[tokio::test]
