@@ -57,7 +57,8 @@ type Forget = Box<dyn Fn(&Arc<Line>) + Send + Sync>;
 struct Times {
     /// When it was used last.
     used: Instant,
-    /// The first request since something was heard: what had been heard by then, and when.
+    /// The first request since it carried none or something was heard: how much had been heard by
+    /// then, and when.
     asked: Option<(u64, Instant)>,
 }
 
@@ -120,11 +121,15 @@ impl Line {
             forget: Box::new(forget),
         });
         drive(connection, &line);
-        match tokio::time::timeout(GREETING, greeted).await {
-            Err(_) => Err(ConnectError::TimedOut(GREETING)),
-            Ok(Err(_)) => Err(ConnectError::Unreachable("closed before a greeting".into())),
-            Ok(Ok(())) => Ok(line),
-        }
+        let error = match tokio::time::timeout(GREETING, greeted).await {
+            Ok(Ok(())) => return Ok(line),
+            Ok(Err(_)) => ConnectError::Unreachable("closed before a greeting".into()),
+            Err(_) => ConnectError::TimedOut(GREETING),
+        };
+        // Nobody will use it.
+        let gone = lock(&line.connection).take();
+        drop(gone);
+        Err(error)
     }
 
     fn times(&self) -> MutexGuard<'_, Times> {
@@ -142,10 +147,10 @@ impl Line {
         let takes = lock(&self.connection).as_ref().map(Connection::current_max_send_streams);
         let limit = takes.unwrap_or(MOST).clamp(1, MOST);
         let more = |running| (running < limit).then_some(running + 1);
-        self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok()?;
+        let before = self.running.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).ok()?;
         let (heard, now) = (self.heard.load(Ordering::Relaxed), clock::monotonic());
         let mut times = self.times();
-        if times.asked.is_none_or(|(before, _)| before != heard) {
+        if before == 0 || times.asked.is_none_or(|(then, _)| then != heard) {
             times.asked = Some((heard, now));
         }
         drop(times);
