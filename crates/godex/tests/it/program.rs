@@ -10,6 +10,8 @@ use tempfile::TempDir;
 /// A home folder, in which nobody is logged in at first.
 pub(crate) struct Home {
     folder: TempDir,
+    /// For what is temporary: a proxy that somebody else runs leaves its socket in the usual place.
+    temporary: TempDir,
 }
 
 /// How a run of the program ended.
@@ -32,7 +34,8 @@ pub(crate) struct Serving {
 
 impl Home {
     pub(crate) fn empty() -> Self {
-        Self { folder: tempfile::tempdir().unwrap() }
+        let [folder, temporary] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+        Self { folder, temporary }
     }
 
     /// A home with the login of an invented account.
@@ -60,6 +63,7 @@ impl Home {
         command
             .env_clear()
             .env("HOME", self.path())
+            .env("TMPDIR", self.temporary.path())
             .current_dir(self.path())
             .args(arguments)
             .stdin(Stdio::null())
