@@ -174,19 +174,15 @@ impl Line {
 
     /// What the server has made of a request that failed like this.
     fn taken(&self, fault: &hyper::Error) -> Taken {
-        let source = std::error::Error::source(fault);
-        let Some(fault) = source.and_then(|it| it.downcast_ref::<h2::Error>()) else {
-            return Taken::Read;
-        };
+        let Some(source) = std::error::Error::source(fault) else { return Taken::Read };
+        if source.is::<std::io::Error>() {
+            return Taken::Unknown(self.opened);
+        }
+        let Some(fault) = source.downcast_ref::<h2::Error>() else { return Taken::Read };
         let refused = fault.is_reset() && fault.reason() == Some(h2::Reason::REFUSED_STREAM);
         // A server that goes away fails those requests only that it has not taken.
-        if (refused || fault.is_go_away()) && fault.is_remote() {
-            Taken::Nothing
-        } else if fault.is_io() {
-            Taken::Unknown(self.opened)
-        } else {
-            Taken::Read
-        }
+        let is_unread = (refused || fault.is_go_away()) && fault.is_remote();
+        if is_unread { Taken::Nothing } else { Taken::Read }
     }
 }
 

@@ -27,6 +27,8 @@ enum Part {
     HangsUp,
     /// Answers once on each connection, and closes it.
     Leaves,
+    /// Answers once on each connection, and drops it when the next request arrives.
+    Breaks,
 }
 
 /// A server that takes so many requests at a time on one connection.
@@ -62,7 +64,11 @@ impl World {
                 let mut http = h2::server::Builder::new();
                 let mut http = http.max_concurrent_streams(limit).handshake(stream).await.unwrap();
                 let mut answering = JoinSet::new();
+                let mut met = false;
                 while let Some(Ok((_, respond))) = http.accept().await {
+                    if matches!(part, Part::Breaks) && std::mem::replace(&mut met, true) {
+                        return;
+                    }
                     log.lock().unwrap().push("request".to_owned());
                     answering.spawn(answer(respond, part, Arc::clone(&allowed)));
                     if matches!(part, Part::Leaves) {
@@ -109,7 +115,7 @@ impl World {
 
 async fn answer(mut respond: SendResponse<bytes::Bytes>, part: Part, allowed: Arc<Semaphore>) {
     match part {
-        Part::Answers | Part::Leaves => {
+        Part::Answers | Part::Leaves | Part::Breaks => {
             allowed.acquire().await.unwrap().forget();
             let mut body = respond.send_response(Response::new(()), false).unwrap();
             body.send_data("hello".into(), true).unwrap();
@@ -182,6 +188,17 @@ async fn what_the_server_has_made_of_a_request_is_told_by_how_it_failed() {
         }
         assert_eq!(world.count("connection"), 1, "only the stream has failed");
     }
+}
+
+#[tokio::test]
+async fn an_older_connection_that_breaks_has_hardly_read_the_request() {
+    let world = World::new(100, &[Part::Breaks]).await;
+    world.ask().await;
+    let begun = crate::clock::monotonic();
+    let error = world.send().await.unwrap().err().unwrap();
+    assert_eq!(error.seen(begun), Seen::Hardly);
+    world.ask().await;
+    assert_eq!(world.count("connection"), 2);
 }
 
 #[tokio::test]
