@@ -33,6 +33,7 @@ use self::tls::Tls;
 const POOL_IDLE: Duration = Duration::from_secs(90);
 /// How many idle HTTP/1.1 connections are kept for one host.
 const POOL_IDLE_PER_HOST: usize = 1024;
+
 /// Sends requests over pooled connections. Clones share the pools.
 #[derive(Clone)]
 pub(crate) struct HttpClient {

@@ -132,7 +132,10 @@ impl Lines {
         let mut servers = self.lock();
         let server = servers.entry(origin).or_default();
         server.speaks_http1 = false;
-        server.open.push(Arc::clone(&line));
+        // What has ended meanwhile would never be forgotten.
+        if !line.is_retired() {
+            server.open.push(Arc::clone(&line));
+        }
         drop(servers);
         Ok(line)
     }

@@ -138,7 +138,7 @@ impl Line {
 
     /// A place for one more request, if the server takes it at once, as far as is known.
     pub(super) fn place(self: &Arc<Self>) -> Option<Place> {
-        let is_good = !self.retired.load(Ordering::Acquire) && !self.sender.is_closed();
+        let is_good = !self.is_retired() && !self.sender.is_closed();
         if is_good && !self.is_suspicious() { self.first_place() } else { None }
     }
 
@@ -164,6 +164,11 @@ impl Line {
         let busy = self.running.load(Ordering::Relaxed) > 0;
         let late = |(_, since)| clock::monotonic().saturating_duration_since(since) > SUSPICIOUS;
         busy && asked.is_some_and(late)
+    }
+
+    /// Whether it takes no further request. One that is retired is forgotten after this is true.
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
     }
 
     /// Takes no further request.
