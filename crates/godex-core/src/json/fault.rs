@@ -27,6 +27,9 @@ impl Fault {
         match self {
             Self::TooDeep => Malformed::TooDeep,
             Self::TooMany => Malformed::TooMany,
+            Self::Unfinished if text.trim().is_empty() => {
+                Malformed::Syntax("it is empty".to_owned())
+            }
             Self::Unfinished => Malformed::Syntax("it ends in the middle".to_owned()),
             Self::NotAnObject => Malformed::Syntax("it is JSON, but not an object".to_owned()),
             Self::Unexpected(at) => {
