@@ -1,6 +1,8 @@
 //! All errors a client can get, and the one table that says how they look: as the status and
 //! body of an answer, or inside a stream that is already open.
 
+mod elsewhere;
+
 use std::fmt;
 use std::time::Duration;
 
@@ -192,7 +194,7 @@ impl ApiError {
             }
             Self::ClientGone => look(400, INVALID, "incomplete_body", "The body ended before it was complete."),
             Self::NoRoute(path) => look(404, INVALID, "unknown_url",
-                format!("Unknown request URL: {}. There are /v1/responses, /v1/chat/completions, /v1/models and /health.", printable(path))),
+                format!("Unknown request URL: {}. {}", printable(path), elsewhere::advice(path))),
             Self::NoMethod(allowed) => look(405, INVALID, "method_not_allowed",
                 format!("This URL answers to {allowed} only.")),
             Self::NoModel(unknown) => Look {
