@@ -39,6 +39,7 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let stream = args.which.connect(surroundings)?;
     let question = if args.follow { "follow" } else { "logs" };
+    let mut found_any = false;
     for line in admin::ask(stream, question)? {
         let Ok(line) = line else { break };
         let found: Value = serde_json::from_str(&line).unwrap_or_default();
@@ -49,10 +50,17 @@ pub(super) fn run(
         if !wanted {
             continue;
         }
+        found_any = true;
         let text = if args.json { line + "\n" } else { human(&found) };
         if !talk.show(&text)? {
             break;
         }
+    }
+    if let (Some(id), false) = (&args.request, found_any || args.follow) {
+        talk.note(&format!(
+            "no line about {id}: it is too long ago, or went well; requests that do have a line \
+             with godex proxy --log-requests, or while godex logs -f runs"
+        ));
     }
     Ok(Exit::Success)
 }

@@ -52,9 +52,10 @@ pub(super) fn text(status: &Value) -> String {
         let title = if at == 0 { "errors" } else { "" };
         let _ = writeln!(
             out,
-            "  {title:<10}  {}  {} {} {} for {}  {}",
+            "  {title:<10}  {}  {} {}  {} {} for {}  {}",
             clock_time(&error["at"]),
             error["status"],
+            word(&error["code"]),
             word(&error["path"]),
             word(&error["model"]),
             word(&error["key_id"]),
@@ -142,7 +143,10 @@ fn time(value: &Value) -> Option<Timestamp> {
     value.as_str()?.parse().ok()
 }
 
-/// The time of day of a time, in UTC as in the logs.
-pub(super) fn clock_time(value: &Value) -> &str {
-    value.as_str().and_then(|it| it.get(11..19)).unwrap_or("-")
+/// The time of day of a time, in UTC as in the logs, and marked so.
+pub(super) fn clock_time(value: &Value) -> String {
+    value
+        .as_str()
+        .and_then(|it| it.get(11..19))
+        .map_or_else(|| "-".to_owned(), |it| format!("{it}Z"))
 }

@@ -74,6 +74,9 @@ impl Talk<'_> {
     }
 }
 
+/// How wide a terminal is that does not say so.
+const USUAL_WIDTH: usize = 80;
+
 /// Runs a command on the terminal, or whatever the standard streams of this process are.
 ///
 /// # Errors
@@ -84,7 +87,11 @@ pub(super) fn with_terminal(
     command: impl FnOnce(&mut Talk<'_>) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let stdout = io::stdout();
-    let width = terminal_size::terminal_size_of(&stdout).map(|(width, _)| usize::from(width.0));
+    let width = stdout.is_terminal().then(|| {
+        // Some terminals do not say how wide they are.
+        terminal_size::terminal_size_of(&stdout)
+            .map_or(USUAL_WIDTH, |(width, _)| usize::from(width.0))
+    });
     let colour = surroundings.colour(stdout.is_terminal());
     let mut talk = Talk {
         out: &mut stdout.lock(),

@@ -84,7 +84,7 @@ fn page(status: &Value, pace: Option<u64>, screen: &Screen) -> String {
     let number = |it: &Value| it.as_u64().map_or_else(|| "-".to_owned(), short);
     for it in status["lately"].as_array().into_iter().flatten().take(15) {
         table.row(vec![
-            clock_time(&it["at"]).to_owned(),
+            clock_time(&it["at"]),
             it["status"].to_string(),
             word(&it["key_id"]).to_owned(),
             word(&it["label"]).to_owned(),

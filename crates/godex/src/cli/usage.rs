@@ -98,7 +98,8 @@ fn report(
         Format::Csv => render::csv(&report),
     };
     if reading.unreadable > 0 && format == Format::Table {
-        talk.note(&format!("{} lines of the log are no records", reading.unreadable));
+        let (lines, are) = if reading.unreadable == 1 { ("line", "is") } else { ("lines", "are") };
+        talk.note(&format!("{} {lines} of the log {are} no record", reading.unreadable));
     }
     talk.say(&text)
 }

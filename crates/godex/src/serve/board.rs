@@ -44,6 +44,7 @@ struct Seen {
     path: String,
     model: String,
     status: u16,
+    code: Option<String>,
     tokens: u64,
     duration_ms: u64,
     ttft_ms: Option<u64>,
@@ -74,8 +75,8 @@ impl Board {
         self.running.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// It has ended.
-    pub(super) fn end(&self, line: &Line<'_>) {
+    /// It has ended, perhaps with an error of this code.
+    pub(super) fn end(&self, line: &Line<'_>, code: Option<&str>) {
         self.running.fetch_sub(1, Ordering::Relaxed);
         self.served.fetch_add(1, Ordering::Relaxed);
         let failed = line.status >= 400 && line.status != CLIENT_GONE;
@@ -90,6 +91,7 @@ impl Board {
             path: line.path.to_string(),
             model: line.model.chars().filter(|it| !it.is_control()).take(64).collect(),
             status: line.status,
+            code: code.map(str::to_owned),
             tokens: line.total_tokens,
             duration_ms: line.duration_ms,
             ttft_ms: line.ttft_ms,
@@ -157,6 +159,7 @@ fn seen(it: &Seen) -> Value {
         "path": it.path,
         "model": it.model,
         "status": it.status,
+        "code": it.code,
         "total_tokens": it.tokens,
         "duration_ms": it.duration_ms,
         "ttft_ms": it.ttft_ms,

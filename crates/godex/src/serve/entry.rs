@@ -8,7 +8,7 @@ use std::time::Instant;
 use godex_core::policy::quota;
 use godex_core::usage::{Line, Usage};
 
-use super::error::ApiError;
+use super::error::{ApiError, Look};
 use super::state::App;
 use crate::clock;
 use crate::limits::Reservation;
@@ -37,6 +37,8 @@ pub(super) struct Entry {
     started: Instant,
     first_byte: Option<Instant>,
     written: bool,
+    /// The code of the error that its client got.
+    code: Option<String>,
     cost: Cost,
     /// What reading the request costs, as far as its size tells.
     estimate: u64,
@@ -75,6 +77,7 @@ impl Entry {
             started: clock::monotonic(),
             first_byte: None,
             written: false,
+            code: None,
             cost: Cost::None,
             estimate: 0,
             request_id,
@@ -113,7 +116,15 @@ impl Entry {
         }
     }
 
-    /// Writes the record. Only the first call counts.
+    /// Writes the record of a request that gets this error. Only the first ending counts.
+    pub(super) fn fail(&mut self, error: &Look) {
+        if !self.written {
+            self.code.clone_from(&error.code);
+        }
+        self.finish(error.status);
+    }
+
+    /// Writes the record. Only the first ending counts.
     pub(super) fn finish(&mut self, status: u16) {
         if std::mem::replace(&mut self.written, true) {
             return;
@@ -155,9 +166,10 @@ impl Entry {
             estimated,
         };
         self.app.ledger.record(&line);
-        self.app.board.end(&line);
-        if self.app.logs_requests() {
-            log(&line, self.remote);
+        let code = self.code.as_deref();
+        self.app.board.end(&line, code);
+        if self.app.logs(status) {
+            log(&line, self.remote, code);
         }
     }
 }
@@ -165,12 +177,15 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         // What is dropped at the end of the drain timeout was cut off here, not left there.
-        let cut = self.app.is_cutting().then(|| ApiError::Draining.look().status);
-        self.finish(cut.unwrap_or(CLIENT_GONE));
+        if self.app.is_cutting() {
+            self.fail(&ApiError::Draining.look());
+        } else {
+            self.finish(CLIENT_GONE);
+        }
     }
 }
 
-fn log(line: &Line<'_>, remote: IpAddr) {
+fn log(line: &Line<'_>, remote: IpAddr, code: Option<&str>) {
     let model: String = line.model.chars().filter(|c| !c.is_control()).take(64).collect();
     tracing::info!(
         target: logging::REQUESTS,
@@ -180,6 +195,7 @@ fn log(line: &Line<'_>, remote: IpAddr) {
         path = %line.path,
         model = %model,
         status = line.status,
+        code,
         stream = line.stream,
         input_tokens = line.prompt_tokens,
         cached_tokens = line.cached_tokens,

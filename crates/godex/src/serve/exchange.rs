@@ -251,7 +251,7 @@ impl Exchange {
                 }
             }
             Err(error) => {
-                self.entry.finish(error.look().status);
+                self.entry.fail(&error.look());
                 Err(error)
             }
         };
@@ -288,7 +288,7 @@ impl Exchange {
             }
             Some(Err(problem)) => {
                 let error = ApiError::from(problem);
-                entry.finish(error.look().status);
+                entry.fail(&error.look());
                 return Err(error);
             }
             Some(Ok(Answer { mut opened, dropped: more, stood_in: other })) => {

@@ -282,7 +282,7 @@ impl Relay {
             return self.leave();
         }
         let look = error.look();
-        self.watch.finish(look.status);
+        self.watch.fail(&look);
         self.face.fail(&look, event, &mut self.out);
         self.state = State::Over;
         tracing::warn!(

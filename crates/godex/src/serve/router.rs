@@ -114,18 +114,20 @@ pub(super) async fn answer(
     let started = clock::monotonic();
     let id = request_id();
     let remote = remote::client(peer.ip(), request.headers(), &app.trusted);
-    let logged =
-        app.logs_requests().then(|| (request.method().clone(), request.uri().path().to_owned()));
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     let page = app.browser.page(request.headers());
     // On the heap, so that connections that wait for a request do not hold the room for one.
-    let outcome = caught(Box::pin(route(app, remote, request, &page, &id))).await;
+    let outcome = caught(Box::pin(route(Arc::clone(&app), remote, request, &page, &id))).await;
     let exchanged = matches!(&outcome, Ok(Routed::Exchanged(_)));
-    let mut response = match outcome {
-        Ok(Routed::Exchanged(response) | Routed::Plain(response)) => response,
-        Err(error) => error.into_response(),
+    let (mut response, code) = match outcome {
+        Ok(Routed::Exchanged(response) | Routed::Plain(response)) => (response, None),
+        Err(error) => {
+            let code = error.look().code;
+            (error.into_response(), code)
+        }
     };
-    if let Some((method, path)) = logged.filter(|_| !exchanged) {
-        log(&id, remote, (&method, &path), response.status(), started);
+    if !exchanged && app.logs(response.status().as_u16()) {
+        log(&id, remote, (&method, uri.path()), (response.status(), code), started);
     }
     finish(response.headers_mut(), &id, started);
     page.describe(response.headers_mut());
@@ -285,7 +287,7 @@ fn log(
     id: &str,
     remote: IpAddr,
     (method, path): (&Method, &str),
-    status: StatusCode,
+    (status, code): (StatusCode, Option<String>),
     started: Instant,
 ) {
     let path: String = path.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -300,6 +302,7 @@ fn log(
         method = %method,
         path = %path,
         status,
+        code,
         duration_ms,
         "{method} {path}: {status}"
     );

@@ -154,9 +154,10 @@ impl App {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a request gets a log line: always, or because somebody reads along.
-    pub(super) fn logs_requests(&self) -> bool {
-        self.log_requests || self.tail.is_followed()
+    /// Whether a request that got this status gets a log line: every one does that failed, others
+    /// by choice, or because somebody reads along.
+    pub(super) fn logs(&self, status: u16) -> bool {
+        status >= 400 || self.log_requests || self.tail.is_followed()
     }
 
     /// Says once that the backend has an event which nobody here knows.

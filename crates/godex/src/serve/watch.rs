@@ -14,7 +14,7 @@ use godex_core::turns::{Kept, Open};
 use godex_core::usage::Usage;
 
 use super::entry::Entry;
-use super::error::ApiError;
+use super::error::{ApiError, Look};
 use super::state::App;
 use crate::clock;
 
@@ -78,8 +78,13 @@ impl Watch {
 
     /// The answer broke off.
     pub(super) fn broke(&mut self, fault: &Fault) {
-        let status = ApiError::from(fault.clone()).look().status;
-        self.finish(status);
+        self.fail(&ApiError::from(fault.clone()).look());
+    }
+
+    /// The client gets this error. Writes the record.
+    pub(super) fn fail(&mut self, error: &Look) {
+        self.settle();
+        self.entry.fail(error);
     }
 
     /// Files the answer under its id, before its client can name it. What a stream has shown
@@ -101,13 +106,18 @@ impl Watch {
     }
 
     /// Writes the record.
-    pub(super) fn finish(&mut self, status: u16) {
+    fn finish(&mut self, status: u16) {
+        self.settle();
+        self.entry.finish(status);
+    }
+
+    /// What the answer has said is in its record.
+    fn settle(&mut self) {
         self.keep();
         self.entry.usage = self.tap.usage.unwrap_or_default();
         if let Some(id) = &self.tap.response_id {
             self.entry.upstream_id.clone_from(id);
         }
-        self.entry.finish(status);
     }
 }
 

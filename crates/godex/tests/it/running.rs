@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde_json::{Value, json as object};
 
 use crate::backend::{STREAM, closing, fixture, opening};
 use crate::client::Call;
@@ -133,6 +133,31 @@ fn whoever_follows_the_log_sees_every_request_and_whoever_asks_sees_the_last_lin
         assert_eq!((&line["status"], &line["path"]), (&200.into(), &"/v1/responses".into()));
         follower.kill().unwrap();
         follower.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_request_that_failed_is_found_by_its_id_without_anything_switched_on() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let good = stage.proxy.responses(&question("hi")).await;
+        let about = |id: &str| stage.home.run(&["logs", "--request", id], &[]);
+        let quiet = about(good.header("x-request-id"));
+        assert_eq!((quiet.code, quiet.stdout.as_str()), (Some(0), ""));
+        assert!(quiet.stderr.contains("--log-requests"), "{}", quiet.stderr);
+
+        let unknown = stage.proxy.responses(&object!({"model": "nobody", "input": "x"})).await;
+        let nowhere = stage.proxy.get("/v1/nowhere").await;
+        for (reply, code) in [(unknown, "model_not_found"), (nowhere, "unknown_url")] {
+            assert_eq!(reply.status, 404, "{}", reply.body);
+            let found = about(reply.header("x-request-id")).stdout;
+            assert!(
+                found.contains("status=404") && found.contains(&format!("code={code}")),
+                "{found}"
+            );
+        }
+        let status = stage.home.run(&["status"], &[]).stdout;
+        assert!(status.contains("404 model_not_found"), "{status}");
     });
 }
 

@@ -147,7 +147,7 @@ fn every_command_that_has_a_setting_takes_it_from_the_file() {
     assert!(said(&["connect", "codex", "--write"]).contains("codex now uses gpt-5.5"));
     assert!(fs::read_to_string(&keys).unwrap().contains("\"codex\""));
     fs::write(home.path().join("elsewhere/usage.jsonl"), "no record\n").unwrap();
-    assert!(said(&["proxy", "usage", "list"]).contains("1 lines of the log are no records"));
+    assert!(said(&["proxy", "usage", "list"]).contains("1 line of the log is no record"));
 }
 
 #[test]
