@@ -80,7 +80,10 @@ fn collect(
 fn page(command: &clap::Command, name: &str) -> Result<(String, String), Failure> {
     // The library wants a name that lives as long as the program.
     let named = command.clone().display_name(name.to_owned());
-    let man = clap_mangen::Man::new(named).title(name.to_uppercase());
+    let man = clap_mangen::Man::new(named)
+        .title(name.to_uppercase())
+        .source(concat!("godex ", env!("CARGO_PKG_VERSION")))
+        .manual("godex");
     let mut text = Vec::new();
     man.render(&mut text).map_err(|error| {
         Failure::new(Exit::Failure, "cannot make the manual").cause(error.to_string())

@@ -206,7 +206,8 @@ fn completions_and_manuals_come_from_the_commands() {
         assert_eq!(ended.code, Some(0));
         assert!(ended.stdout.contains("allow-refresh"), "{shell}");
     }
-    assert!(home.run(&["man"], &[]).stdout.contains(".TH GODEX 1"));
+    let title = concat!(".TH GODEX 1  \"godex ", env!("CARGO_PKG_VERSION"), "\"");
+    assert!(home.run(&["man"], &[]).stdout.contains(title));
     let ended = home.run(&["man", "--out", "pages"], &[]);
     assert_eq!(ended.code, Some(0), "{}", ended.stderr);
     for page in ["godex.1", "godex-proxy.1", "godex-proxy-keys-add.1", "godex-connect.1"] {
