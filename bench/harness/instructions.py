@@ -18,6 +18,7 @@ WHOLE = [
     ("request of 62 KB", "ok", phases.Phase("", "agent", order=REQUESTS, way={"connections": 1}), 20, 60),
     ("request of 62 KB, chat", "ok", phases.Phase("", "agent", wire="chat", order=REQUESTS, way={"connections": 1}), 20, 60),
     ("request of 1 KB", "ok", phases.Phase("", "small", order=REQUESTS, way={"connections": 1}), 20, 60),
+    ("stream of 28 events", "ok", phases.Phase("", "small", stream=True, order=REQUESTS, way={"connections": 1}), 20, 60),
     ("paced event", "events", phases.Phase("", "small", stream=True, order=EVENTS, way={"connections": 2}), 2, 2),
     ("paced event, chat", "events", phases.Phase("", "small", wire="chat", stream=True, order=EVENTS, way={"connections": 2}), 2, 2),
 ]

@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr2;
+use memchr::{memchr2, memchr2_iter};
 
 /// One event of the stream.
 #[derive(Clone, PartialEq, Eq)]
@@ -55,6 +55,22 @@ impl Frame {
     pub fn verbatim(&self) -> Option<&Bytes> {
         self.canonical.then_some(&self.raw)
     }
+}
+
+/// Writes an event whose data is a JSON text: that may be broken into lines, an event's data may
+/// not, and so it becomes one line.
+pub fn write(event: &str, json: &str, out: &mut Vec<u8>) {
+    out.reserve(event.len() + json.len() + 16);
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(event.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    let mut start = 0;
+    for end in memchr2_iter(b'\n', b'\r', json.as_bytes()) {
+        out.extend_from_slice(json.as_bytes().get(start..end).unwrap_or_default());
+        start = end + 1;
+    }
+    out.extend_from_slice(json.as_bytes().get(start..).unwrap_or_default());
+    out.extend_from_slice(b"\n\n");
 }
 
 /// An event grew past the limit.

@@ -35,6 +35,22 @@ fn s1_an_event_of_fifty_megabytes_is_read_in_linear_time() {
 }
 
 #[test]
+fn an_event_is_written_as_one_line_whatever_breaks_its_json_has() {
+    #[track_caller]
+    fn check(json: &str, expected: &str) {
+        let mut written = b"before".to_vec();
+        write("a.b", json, &mut written);
+        let written = String::from_utf8(written).unwrap();
+        assert_eq!(written, format!("beforeevent: a.b\ndata: {expected}\n\n"));
+        let read = decode([written.strip_prefix("before").unwrap().as_bytes()]);
+        assert_eq!(read, [("a.b".to_owned(), expected.as_bytes().to_vec())]);
+    }
+    check(r#"{"x":"é"}"#, r#"{"x":"é"}"#);
+    check("{\n  \"x\":1,\r\n\r  \"y\":2\n}", "{  \"x\":1,  \"y\":2}");
+    check("\n1\n", "1");
+}
+
+#[test]
 fn every_framing_of_the_specification_is_read() {
     let expected = [
         ("a", "{\"x\":1}"),

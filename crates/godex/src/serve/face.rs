@@ -7,7 +7,7 @@ use godex_core::json::{self, Object, Writer};
 use godex_core::responses::event::{self, Event, Kind};
 use godex_core::responses::response::{self, Patches};
 use godex_core::responses::restore;
-use godex_core::sse::Frame;
+use godex_core::sse::{self, Frame};
 use godex_core::tap::Tap;
 use godex_core::translate::chat_from_responses::{ChatStream, Look};
 use godex_core::usage::Usage;
@@ -241,15 +241,7 @@ impl ResponsesFace {
         if Kind::of(name).is_public() {
             self.passed += 1;
         }
-        let out = out.bytes();
-        out.extend_from_slice(b"event: ");
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\ndata: ");
-        // A JSON text may be broken into lines; an event's data may not.
-        for line in text.split(['\n', '\r']) {
-            out.extend_from_slice(line.as_bytes());
-        }
-        out.extend_from_slice(b"\n\n");
+        sse::write(name, text, out.bytes());
     }
 
     fn repeat(&mut self, tap: &Tap, out: &mut Out) {
