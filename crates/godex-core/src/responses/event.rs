@@ -231,6 +231,9 @@ impl<'a> Event<'a> {
 
     /// The place of the event in its stream, if it says so.
     pub fn sequence_number(&self) -> Option<u64> {
+        if let Some(Some(envelope)) = self.envelope.get() {
+            return envelope.event.get("sequence_number")?.get().parse().ok();
+        }
         let (start, end) = sequence_number_at(self.text)?;
         self.text.get(start..end)?.parse().ok()
     }

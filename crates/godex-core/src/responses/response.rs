@@ -176,18 +176,56 @@ impl Patches {
 
     /// The text of an event that carries a response, with the patches.
     pub fn event(&self, event: &Event<'_>, output: Option<&str>) -> Option<String> {
-        let envelope = event.envelope()?;
-        let response = self.apply(event.text, &envelope.response, output);
-        let mut splice = Splice::new(event.text, response.len() + ROOM);
-        for (name, value) in envelope.event.iter() {
-            if name == "response" {
-                splice.write(name, &response);
-            } else {
-                splice.keep(name, value.get());
-            }
-        }
-        Some(splice.finish())
+        let response = self.apply(event.text, event.response()?, output);
+        around(event, &response)
     }
+
+    /// The same for an event of the beginning. The second one carries the response of the first,
+    /// which `shown` keeps for it.
+    pub fn beginning(&self, event: &Event<'_>, shown: &mut Option<Shown>) -> Option<String> {
+        if let Some(again) = shown.as_ref().and_then(|it| it.again(event.text)) {
+            return Some(again);
+        }
+        let response = self.apply(event.text, event.response()?, None);
+        let text = around(event, &response);
+        let told = event.envelope()?.event.get("response")?.get().to_owned();
+        *shown = Some(Shown { told, shown: response });
+        text
+    }
+}
+
+/// A response as the backend told it, and as its client saw it.
+pub struct Shown {
+    told: String,
+    shown: String,
+}
+
+shape!(Shown, it => "Shown({} bytes)", it.told.len());
+
+impl Shown {
+    /// The text of another event with the same response, as its client sees it; `None` when it
+    /// carries another, or more than looks harmless without being read.
+    fn again(&self, text: &str) -> Option<String> {
+        const NAME: &str = "\"response\":";
+        let (before, after) = text.split_once(NAME)?;
+        let after = after.strip_prefix(self.told.as_str())?;
+        let opened = |part: &str| part.bytes().filter(|it| matches!(it, b'{' | b'[')).count();
+        let plain = opened(before) == 1 && opened(after) == 0 && !after.contains(NAME);
+        plain.then(|| [before, NAME, &self.shown, after].concat())
+    }
+}
+
+/// The text of an event that carries a response, with this one in its place.
+fn around(event: &Event<'_>, response: &str) -> Option<String> {
+    let mut splice = Splice::new(event.text, response.len() + ROOM);
+    for (name, value) in event.envelope()?.event.iter() {
+        if name == "response" {
+            splice.write(name, response);
+        } else {
+            splice.keep(name, value.get());
+        }
+    }
+    Some(splice.finish())
 }
 
 /// How much longer than what it is made of an object may become without being moved.
@@ -411,6 +449,32 @@ mod tests {
             usage(&Object::of_text(r#"{"usage":{"input_tokens":1,"output_tokens":2}}"#).unwrap())
                 .unwrap();
         assert_eq!(bare.total, 3);
+    }
+
+    #[test]
+    fn the_second_event_of_the_beginning_is_shown_as_if_it_had_been_read() {
+        let patches = Patches { model: "mine".into(), ..Patches::default() };
+        let first = r#"{"type":"response.created","response":{"id":"r","model":"m","text":"\"response\":{"},"sequence_number":0}"#;
+        let response = r#"{"id":"r","model":"m","text":"\"response\":{"}"#;
+        // What follows, and whether it is taken for the same without being read.
+        let check = |text: &str, known: bool| {
+            let mut shown = None;
+            patches.beginning(&Event::new(Kind::Created, first), &mut shown);
+            let again = shown.as_ref().unwrap().again(text);
+            assert_eq!(again.is_some(), known, "{text}");
+            let event = Event::new(Kind::InProgress, text);
+            let said = patches.beginning(&event, &mut shown);
+            assert_eq!(said, patches.event(&event, None), "{text}");
+        };
+        let plain = format!(
+            r#"{{"type":"response.in_progress","response":{response},"sequence_number":1}}"#
+        );
+        check(&plain, true);
+        check(&plain.replace("\"m\"", "\"n\""), false);
+        check(&plain.replace("\"type\"", "\"x\":{\"response\":{}},\"type\""), false);
+        check(&plain.replace("\"sequence_number\":1", "\"response\":{\"id\":\"s\"}"), false);
+        check(&format!(r#"{{"x":{{"response":{response}}},"response":{{"id":"s"}}}}"#), false);
+        check(r#"{"type":"response.in_progress"}"#, false);
     }
 
     #[test]

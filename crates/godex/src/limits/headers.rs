@@ -3,30 +3,40 @@
 use std::fmt;
 use std::time::Duration;
 
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
 
 use super::State;
 
+// Constants, so that no request pays for their check.
+const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
+const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
+const LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
+const REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
+const RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
+
 /// Adds the `x-ratelimit-*` headers. A quota that never comes back has no reset.
 pub(crate) fn describe(state: &State, now: Timestamp, headers: &mut HeaderMap) {
     let requests = &state.requests;
-    number(headers, "x-ratelimit-limit-requests", requests.limit);
-    number(headers, "x-ratelimit-remaining-requests", requests.remaining);
-    text(headers, "x-ratelimit-reset-requests", Reset(requests.reset));
+    number(headers, LIMIT_REQUESTS, requests.limit);
+    number(headers, REMAINING_REQUESTS, requests.remaining);
+    text(headers, RESET_REQUESTS, Reset(requests.reset));
     if let Some(tokens) = &state.tokens {
-        number(headers, "x-ratelimit-limit-tokens", tokens.limit);
-        number(headers, "x-ratelimit-remaining-tokens", tokens.remaining());
+        number(headers, LIMIT_TOKENS, tokens.limit);
+        number(headers, REMAINING_TOKENS, tokens.remaining());
         if let Some(at) = tokens.resets_at {
-            text(headers, "x-ratelimit-reset-tokens", Reset(until(at, now)));
+            text(headers, RESET_TOKENS, Reset(until(at, now)));
         }
     }
 }
 
 /// Adds `retry-after` in whole seconds and `retry-after-ms`, both rounded up and at least one.
 pub(crate) fn retry_after(wait: Duration, headers: &mut HeaderMap) {
-    number(headers, "retry-after", round_up(wait, Duration::from_secs(1)));
-    number(headers, "retry-after-ms", round_up(wait, Duration::from_millis(1)));
+    number(headers, RETRY_AFTER, round_up(wait, Duration::from_secs(1)));
+    number(headers, RETRY_AFTER_MS, round_up(wait, Duration::from_millis(1)));
 }
 
 /// The time from `now` to `at`.
@@ -38,13 +48,13 @@ fn round_up(wait: Duration, unit: Duration) -> u64 {
     u64::try_from(wait.as_nanos().div_ceil(unit.as_nanos())).unwrap_or(u64::MAX).max(1)
 }
 
-fn number(headers: &mut HeaderMap, name: &'static str, value: impl Into<u64>) {
-    headers.insert(HeaderName::from_static(name), HeaderValue::from(value.into()));
+fn number(headers: &mut HeaderMap, name: HeaderName, value: impl Into<u64>) {
+    headers.insert(name, HeaderValue::from(value.into()));
 }
 
-fn text(headers: &mut HeaderMap, name: &'static str, value: impl fmt::Display) {
+fn text(headers: &mut HeaderMap, name: HeaderName, value: impl fmt::Display) {
     if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
-        headers.insert(HeaderName::from_static(name), value);
+        headers.insert(name, value);
     }
 }
 

@@ -18,6 +18,9 @@ const MOST_NAMED: usize = 2048;
 /// The header that names the model that answers when it is not the one asked for.
 pub(super) const MODEL: HeaderName = HeaderName::from_static("x-godex-model");
 
+/// Tells nginx and its like not to keep a stream back.
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
 /// The body of an answer.
 pub(super) enum AnswerBody {
     /// All of it.
@@ -72,7 +75,7 @@ pub(super) fn stream(relay: Relay) -> Response<AnswerBody> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
-    headers.insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
+    headers.insert(BUFFERING, HeaderValue::from_static("no"));
     response
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use godex_core::usage::Line;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -168,35 +168,36 @@ fn seen(it: &Seen) -> Value {
 
 /// The headers of one window.
 struct WindowHeaders {
-    minutes: &'static str,
-    used_percent: &'static str,
-    reset_at: &'static str,
-    reset_after_seconds: &'static str,
+    minutes: HeaderName,
+    used_percent: HeaderName,
+    reset_at: HeaderName,
+    reset_after_seconds: HeaderName,
 }
 
-const WINDOWS: [WindowHeaders; 2] = [
+static WINDOWS: [WindowHeaders; 2] = [
     WindowHeaders {
-        minutes: "x-codex-primary-window-minutes",
-        used_percent: "x-codex-primary-used-percent",
-        reset_at: "x-codex-primary-reset-at",
-        reset_after_seconds: "x-codex-primary-reset-after-seconds",
+        minutes: HeaderName::from_static("x-codex-primary-window-minutes"),
+        used_percent: HeaderName::from_static("x-codex-primary-used-percent"),
+        reset_at: HeaderName::from_static("x-codex-primary-reset-at"),
+        reset_after_seconds: HeaderName::from_static("x-codex-primary-reset-after-seconds"),
     },
     WindowHeaders {
-        minutes: "x-codex-secondary-window-minutes",
-        used_percent: "x-codex-secondary-used-percent",
-        reset_at: "x-codex-secondary-reset-at",
-        reset_after_seconds: "x-codex-secondary-reset-after-seconds",
+        minutes: HeaderName::from_static("x-codex-secondary-window-minutes"),
+        used_percent: HeaderName::from_static("x-codex-secondary-used-percent"),
+        reset_at: HeaderName::from_static("x-codex-secondary-reset-at"),
+        reset_after_seconds: HeaderName::from_static("x-codex-secondary-reset-after-seconds"),
     },
 ];
 
 /// A window by its headers; one of no length is none. Its place says nothing about its length.
 fn window(headers: &HeaderMap, names: &WindowHeaders) -> Option<Window> {
-    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let minutes = text(names.minutes)?.parse().ok().filter(|it| *it > 0)?;
-    let used_percent = text(names.used_percent)?.parse::<f64>().ok().filter(|it| it.is_finite())?;
-    let at = text(names.reset_at).and_then(|it| Timestamp::from_second(it.parse().ok()?).ok());
+    let text = |name: &HeaderName| headers.get(name)?.to_str().ok().map(str::trim);
+    let minutes = text(&names.minutes)?.parse().ok().filter(|it| *it > 0)?;
+    let used_percent =
+        text(&names.used_percent)?.parse::<f64>().ok().filter(|it| it.is_finite())?;
+    let at = text(&names.reset_at).and_then(|it| Timestamp::from_second(it.parse().ok()?).ok());
     let resets_at = at.or_else(|| {
-        let seconds: i64 = text(names.reset_after_seconds)?.parse().ok()?;
+        let seconds: i64 = text(&names.reset_after_seconds)?.parse().ok()?;
         clock::timestamp().checked_add(SignedDuration::from_secs(seconds)).ok()
     });
     Some(Window { used_percent, minutes, resets_at })
@@ -211,7 +212,7 @@ mod tests {
         let board = Board::new();
         let headers = |list: &[(&'static str, &'static str)]| -> HeaderMap {
             list.iter()
-                .map(|(name, value)| (http::HeaderName::from_static(name), value.parse().unwrap()))
+                .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
                 .collect()
         };
         board.windows(&headers(&[

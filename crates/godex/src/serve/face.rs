@@ -5,7 +5,7 @@ use bytes::Bytes;
 use godex_core::codex::draft::Dialect;
 use godex_core::json::{self, Object, Writer};
 use godex_core::responses::event::{self, Event, Kind};
-use godex_core::responses::response::{self, Patches};
+use godex_core::responses::response::{self, Patches, Shown};
 use godex_core::responses::restore;
 use godex_core::sse::{self, Frame};
 use godex_core::tap::Tap;
@@ -41,6 +41,8 @@ pub(super) struct ResponsesFace {
     fallback_id: String,
     /// The last response that an event showed, as the client saw it.
     snapshot: Option<String>,
+    /// What the beginning has shown, until more than that has come.
+    shown: Option<Shown>,
 }
 
 /// Bytes for the client: one frame as it came, or several written anew.
@@ -91,6 +93,7 @@ impl Face {
             renumber: false,
             fallback_id,
             snapshot: None,
+            shown: None,
         })
     }
 
@@ -171,9 +174,12 @@ impl ResponsesFace {
             self.renumber |= event.sequence_number().is_some();
             return;
         }
-        let output = match event.kind {
-            Kind::Completed | Kind::Incomplete => tap.output.json(unfinished(event.kind)),
-            Kind::Created | Kind::InProgress => None,
+        let text = match event.kind {
+            Kind::Completed | Kind::Incomplete => {
+                let output = tap.output.json(unfinished(event.kind));
+                self.patches.event(event, output.as_deref())
+            }
+            Kind::Created | Kind::InProgress => self.patches.beginning(event, &mut self.shown),
             Kind::ArgumentsDone if self.dialect == Dialect::Standard => {
                 return self.arguments_done(frame, event, tap, out);
             }
@@ -194,9 +200,7 @@ impl ResponsesFace {
             | Kind::Other
             | Kind::Unknown => return self.relay(frame, event, out),
         };
-        let Some(text) = self.patches.event(event, output.as_deref()) else {
-            return self.relay(frame, event, out);
-        };
+        let Some(text) = text else { return self.relay(frame, event, out) };
         if event.kind == Kind::Created {
             self.passed = event.sequence_number().unwrap_or_default();
             let response = event.response();
@@ -218,6 +222,7 @@ impl ResponsesFace {
 
     /// Passes an event on as it came, unless numbers have shifted or its framing is odd.
     fn relay(&mut self, frame: &Frame, event: &Event<'_>, out: &mut Out) {
+        self.shown = None;
         if matches!(event.kind, Kind::ItemAdded | Kind::ItemDone | Kind::ArgumentsDone)
             && !self.patches.tool_names.is_empty()
             && let Some(text) = restore::event(event.text, &self.patches.tool_names)

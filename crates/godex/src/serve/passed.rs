@@ -2,22 +2,23 @@
 //! the few of the backend that come back. Source: `docs/wire.md#headers`.
 
 use godex_core::codex::draft::Dialect;
+use http::header::USER_AGENT;
 use http::{HeaderMap, HeaderName};
 
 use super::answer;
 
-const LITE: &str = "x-openai-internal-codex-responses-lite";
+const LITE: HeaderName = HeaderName::from_static("x-openai-internal-codex-responses-lite");
 
 /// What the Codex CLI tells the backend.
-const FROM_CODEX: &[&str] = &[
+static FROM_CODEX: [HeaderName; 8] = [
     LITE,
-    "x-codex-turn-state",
-    "x-codex-turn-metadata",
-    "x-codex-beta-features",
-    "x-codex-window-id",
-    "x-client-request-id",
-    "thread-id",
-    "session-id",
+    HeaderName::from_static("x-codex-turn-state"),
+    HeaderName::from_static("x-codex-turn-metadata"),
+    HeaderName::from_static("x-codex-beta-features"),
+    HeaderName::from_static("x-codex-window-id"),
+    HeaderName::from_static("x-client-request-id"),
+    HeaderName::from_static("thread-id"),
+    HeaderName::from_static("session-id"),
 ];
 
 /// What the backend tells about itself, besides everything that begins with `x-codex-`.
@@ -26,14 +27,22 @@ const TO_CLIENT: &[&str] = &["x-models-etag", MODEL];
 const MODEL: &str = "openai-model";
 
 /// Names of sessions that clients send as headers, in the order of preference.
-const SESSIONS: &[&str] = &["session-id", "session_id", "x-session-id", "x-session-affinity"];
+static SESSIONS: [HeaderName; 4] = [
+    HeaderName::from_static("session-id"),
+    HeaderName::from_static("session_id"),
+    HeaderName::from_static("x-session-id"),
+    HeaderName::from_static("x-session-affinity"),
+];
+const OPENCLAW_SESSION: HeaderName = HeaderName::from_static("x-openclaw-session-key");
+const ORIGINATOR: HeaderName = HeaderName::from_static("originator");
 
 /// Who speaks. The Codex CLI says so in `originator` and `user-agent`, whatever it is asked to
 /// do, and marks its own dialect by a header.
 pub(super) fn dialect(headers: &HeaderMap) -> Dialect {
-    let codex =
-        |name: &str| headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"codex"));
-    if headers.contains_key(LITE) || codex("originator") || codex("user-agent") {
+    let codex = |name: HeaderName| {
+        headers.get(name).is_some_and(|value| value.as_bytes().starts_with(b"codex"))
+    };
+    if headers.contains_key(LITE) || codex(ORIGINATOR) || codex(USER_AGENT) {
         Dialect::Codex
     } else {
         Dialect::Standard
@@ -44,9 +53,9 @@ pub(super) fn dialect(headers: &HeaderMap) -> Dialect {
 pub(super) fn upstream(headers: &HeaderMap, dialect: Dialect) -> HeaderMap {
     let mut passed = HeaderMap::new();
     if dialect == Dialect::Codex {
-        for name in FROM_CODEX {
-            if let Some(value) = headers.get(*name) {
-                passed.insert(HeaderName::from_static(name), value.clone());
+        for name in &FROM_CODEX {
+            if let Some(value) = headers.get(name) {
+                passed.insert(name.clone(), value.clone());
             }
         }
     }
@@ -77,7 +86,7 @@ pub(super) fn downstream(from: &HeaderMap, to: &mut HeaderMap, model: Option<&Na
 
 /// The session a client names in a header of the mission's.
 pub(super) fn openclaw_session(headers: &HeaderMap) -> Option<&str> {
-    text(headers, "x-openclaw-session-key")
+    text(headers, &OPENCLAW_SESSION)
 }
 
 /// The session a client names in a header of its own.
@@ -85,7 +94,7 @@ pub(super) fn session(headers: &HeaderMap) -> Option<&str> {
     SESSIONS.iter().find_map(|name| text(headers, name))
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     headers
         .get(name)
         .and_then(|value| value.to_str().ok())
@@ -110,7 +119,10 @@ mod tests {
             dialect(&headers(&[("user-agent", "codex_cli_rs/0.169.0 (x)")])),
             Dialect::Codex
         );
-        assert_eq!(dialect(&headers(&[(LITE, "true")])), Dialect::Codex);
+        assert_eq!(
+            dialect(&headers(&[("x-openai-internal-codex-responses-lite", "true")])),
+            Dialect::Codex
+        );
         assert_eq!(dialect(&headers(&[("user-agent", "OpenAI/Python 3.54.0")])), Dialect::Standard);
     }
 

@@ -25,6 +25,7 @@ use super::{admit, body, chat, health, models, openapi, remote, responses, usage
 use crate::clock;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const VERSION: HeaderName = HeaderName::from_static("openai-version");
 const PROCESSING: HeaderName = HeaderName::from_static("openai-processing-ms");
 
 /// How large a head may be, in bytes.
@@ -268,8 +269,7 @@ fn finish(headers: &mut HeaderMap, id: &str, started: Instant) {
     answer::set(headers, REQUEST_ID, id);
     let millis = clock::monotonic().saturating_duration_since(started).as_millis();
     headers.insert(PROCESSING, HeaderValue::from(u64::try_from(millis).unwrap_or(u64::MAX)));
-    headers
-        .insert(HeaderName::from_static("openai-version"), HeaderValue::from_static("2020-10-01"));
+    headers.insert(VERSION, HeaderValue::from_static("2020-10-01"));
 }
 
 /// A name for one request.
