@@ -87,12 +87,17 @@ pub(super) fn status(stream: UnixStream) -> Result<Value, Failure> {
     serde_json::from_str(&line).map_err(|error| gone(&error.into()))
 }
 
-/// The proxy of this user on a port, in words: `godex (pid 4121, started 2 h ago)`.
-pub(super) fn runs_on(port: u16, surroundings: &Surroundings) -> Option<String> {
+/// The status of the proxy of this user on a port; `None` when there is none.
+pub(super) fn on_port(port: u16, surroundings: &Surroundings) -> Option<Value> {
     let name = crate::config::socket_name(port);
     let ours = |path: &PathBuf| path.file_name().is_some_and(|it| *it == *name);
-    let path = surroundings.sockets().into_iter().find(ours)?;
-    let status = status(UnixStream::connect(path).ok()?).ok()?;
+    let mut sockets = surroundings.sockets().into_iter().filter(ours);
+    status(sockets.find_map(|path| UnixStream::connect(path).ok())?).ok()
+}
+
+/// The proxy of this user on a port, in words: `godex (pid 4121, started 2 h ago)`.
+pub(super) fn runs_on(port: u16, surroundings: &Surroundings) -> Option<String> {
+    let status = on_port(port, surroundings)?;
     let number = |name| status.get(name).and_then(Value::as_u64);
     let (pid, since) = (number("pid")?, rough(number("uptime_s")?));
     Some(format!("godex (pid {pid}, started {since} ago)"))

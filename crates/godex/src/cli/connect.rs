@@ -10,13 +10,15 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum as _;
+use clap::{ArgMatches, ValueEnum as _};
 use godex_core::codex::catalogue::Catalogue;
 use godex_core::key::ApiKey;
 
+use self::ask::{Running, Said};
 use self::recipes::{Client, Target};
 use super::report::{Exit, Failure};
 use super::talk::Talk;
+use super::ways::Ways;
 use super::{keys, settings};
 use crate::config::{KeysPath, Surroundings, parse_listen};
 use crate::store::undo::{self, Note, Standing};
@@ -103,27 +105,56 @@ const NOTES: &str = "\
 /// The model whose name always works. Source: `docs/decisions.md`.
 const ALWAYS: &str = "gpt-5.2-codex";
 
+/// A client, and what the user types next about it.
+struct Subject<'a> {
+    client: Client,
+    write: bool,
+    ways: Ways<'a>,
+}
+
+impl Subject<'_> {
+    /// The same command with a key in it.
+    fn with_key(&self) -> String {
+        self.again(if self.write { " --write --key KEY" } else { " --key KEY" })
+    }
+
+    /// `godex connect` for this client with these words, and with the flags that were given.
+    fn again(&self, words: &str) -> String {
+        self.ways.with(&format!("godex connect {}{words}", name(self.client)), GIVEN_AGAIN)
+    }
+}
+
+/// The flags that the next command needs as well.
+const GIVEN_AGAIN: &[&str] = &["listen", "url", "keys_path"];
+
 /// Prints, writes or takes back what connects a client.
 ///
 /// # Errors
 ///
-/// When the client has no file of its own, its file cannot be understood or written, or a key
-/// cannot be made.
+/// When the client has no file of its own, its file cannot be understood or written, a key cannot
+/// be made, or would open nothing.
 pub(super) fn run(
     args: &Args,
+    matches: &ArgMatches,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
     let Some(client) = args.client else { return list::run(args.json, surroundings, talk) };
+    let ways = Ways::new(matches.subcommand_matches("connect").unwrap_or(matches));
+    let subject = Subject { client, write: args.write, ways };
     let keys_path = args.keys.find(surroundings).map_err(|error| settings::refused(&error))?;
     if args.restore {
-        return restore(client, args.force, &keys_path, surroundings, talk);
+        return restore(&subject, args.force, &keys_path, surroundings, talk);
     }
     let file = if args.write { Some(file_of(client, surroundings)?) } else { None };
     // Found out before a key is made for a file that cannot be written.
-    let planned = file.map(|path| plan(client, path, surroundings)).transpose()?;
+    let planned = file.map(|path| plan(&subject, path, surroundings)).transpose()?;
     let earlier = planned.as_ref().and_then(|it| it.base.earlier.as_ref());
     let old_key = earlier.and_then(|it| it.key_id.clone());
+    let running = match args.url {
+        Some(_) => None,
+        None => Running::on(args.listen.port(), surroundings),
+    };
     let url = args.url.clone().unwrap_or_else(|| address(args.listen));
     let url = url.trim_end_matches('/').to_owned();
     let label = match (&args.key_label, args.write && args.key.is_none()) {
@@ -131,26 +162,37 @@ pub(super) fn run(
         (None, true) => Some(name(client)),
         (None, false) => None,
     };
+    if let (Some(_), Some(running)) = (&label, &running) {
+        reads(running, &keys_path, &url, &subject)?;
+    }
     let made = label.map(|label| keys::create(label, &keys_path)).transpose()?;
     let key = match (&made, &args.key) {
         (Some((_, key)), _) => Some(key.clone()),
         (None, Some(key)) => Some(keys::given(key, talk)?),
         (None, None) => None,
     };
-    let served = key.as_ref().and_then(|key| ask::models(&url, key));
-    let model = args.model.clone().unwrap_or_else(|| fallback(client, served.as_deref()));
+    let said = key.as_ref().map_or(Said::Nothing, |key| ask::models(&url, key));
+    let key_id = made.map(|(id, _)| id.to_string());
+    if let (Some(id), Said::WrongKey) = (&key_id, &said) {
+        keys::retire(id, &keys_path)?;
+        return Err(unknown_there(&url, &keys_path, &subject));
+    }
+    let served = match (&said, &running) {
+        (Said::Models(models), _) => models.as_slice(),
+        (_, Some(running)) => running.models.as_slice(),
+        (_, None) => &[],
+    };
+    let model = args.model.clone().unwrap_or_else(|| fallback(client, served));
     let target = Target { url, key: key.map(|it| it.expose().to_owned()), model };
     let Some(planned) = planned else {
-        return print(client, &target, surroundings, talk);
+        return print(&subject, &target, running.as_ref(), surroundings, talk);
     };
-    let key_id = made.map(|(id, _)| id.to_string());
-    let outcome = write(client, &planned, &target, key_id.clone());
-    match outcome {
+    match write(&subject, &planned, &target, key_id.clone()) {
         Ok(note) => {
             if let Some(old) = old_key {
                 keys::retire(&old, &keys_path)?;
             }
-            tell(client, &note, &target, served.is_some(), talk);
+            tell(&subject, &note, &target, &said, talk);
             Ok(Exit::Success)
         }
         Err(failure) => {
@@ -160,6 +202,35 @@ pub(super) fn run(
             Err(failure)
         }
     }
+}
+
+/// Refuses to make a key in this file if the proxy that runs there does not read it.
+fn reads(
+    running: &Running,
+    keys_path: &Path,
+    url: &str,
+    subject: &Subject<'_>,
+) -> Result<(), Failure> {
+    let same = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    if running.is_open() || same(&running.keys_path) == same(keys_path) {
+        return Ok(());
+    }
+    if running.mock {
+        let what = format!("the proxy at {url} is a mock, which reads no key file");
+        return Err(Failure::new(Exit::Usage, what)
+            .cause("a key that is made now would open nothing there")
+            .help(format!("give the key that it shows    {}", subject.with_key())));
+    }
+    Err(unknown_there(url, keys_path, subject)
+        .help(format!("or in its own file            --keys-path {}", running.keys_path.display())))
+}
+
+/// A key of this file opens nothing at `url`.
+fn unknown_there(url: &str, keys_path: &Path, subject: &Subject<'_>) -> Failure {
+    let what = format!("the proxy at {url} does not know the keys of {}", keys_path.display());
+    Failure::new(Exit::Usage, what)
+        .cause("a key that is made in there would open nothing")
+        .help(format!("give a key that it knows      {}", subject.with_key()))
 }
 
 /// A change that is about to be made.
@@ -175,8 +246,8 @@ fn name(client: Client) -> String {
 }
 
 /// The model of a client that nobody chose one for.
-fn fallback(client: Client, served: Option<&[String]>) -> String {
-    let real = served.into_iter().flatten().find(|it| *it != ALWAYS).cloned();
+fn fallback(client: Client, served: &[String]) -> String {
+    let real = served.iter().find(|it| *it != ALWAYS).cloned();
     let bundled = || Catalogue::bundled().first().map(str::to_owned);
     // The Codex CLI looks models up in a list of its own, and warns about any other.
     let found = if client == Client::Codex { real.or_else(bundled) } else { real };
@@ -208,40 +279,43 @@ fn note_place(client: Client, surroundings: &Surroundings) -> Result<PathBuf, Fa
     Ok(folder.join(format!("connect-{}.json", name(client))))
 }
 
-fn plan(client: Client, path: PathBuf, surroundings: &Surroundings) -> Result<Planned, Failure> {
-    let place = note_place(client, surroundings)?;
+fn plan(
+    subject: &Subject<'_>,
+    path: PathBuf,
+    surroundings: &Surroundings,
+) -> Result<Planned, Failure> {
+    let place = note_place(subject.client, surroundings)?;
     let base = undo::base(&place, &path).map_err(|error| {
         Failure::new(Exit::Config, format!("cannot read {}", path.display()))
             .cause(error.to_string())
     })?;
     // The file must be understood before anything is made for it.
     let probe = Target { url: "http://x/v1".to_owned(), key: None, model: "m".to_owned() };
-    edited(client, &path, base.text.as_deref(), &probe)?;
+    edited(subject, &path, base.text.as_deref(), &probe)?;
     Ok(Planned { place, path, base })
 }
 
 fn edited(
-    client: Client,
+    subject: &Subject<'_>,
     path: &Path,
     old: Option<&str>,
     target: &Target,
 ) -> Result<String, Failure> {
-    client.edit(old, target).map_err(|error| {
-        let name = name(client);
+    subject.client.edit(old, target).map_err(|error| {
         Failure::new(Exit::Config, format!("{} is not changed", path.display()))
             .cause(error.to_string())
-            .help(format!("godex connect {name}            (prints what belongs in there)"))
+            .help(format!("{}            (prints what belongs in there)", subject.again("")))
     })
 }
 
 fn write(
-    client: Client,
+    subject: &Subject<'_>,
     planned: &Planned,
     target: &Target,
     key_id: Option<String>,
 ) -> Result<Note, Failure> {
     let Planned { place, path, base } = planned;
-    let text = edited(client, path, base.text.as_deref(), target)?;
+    let text = edited(subject, path, base.text.as_deref(), target)?;
     undo::apply(place, path, &text, key_id, base).map_err(|error: io::Error| {
         Failure::new(Exit::Config, format!("cannot write {}", path.display()))
             .cause(error.to_string())
@@ -250,21 +324,24 @@ fn write(
 }
 
 fn print(
-    client: Client,
+    subject: &Subject<'_>,
     target: &Target,
+    running: Option<&Running>,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
+    let client = subject.client;
     let path = client.file(surroundings).ok().flatten();
     if let Some(path) = path {
-        talk.note(&format!(
-            "for {}; godex connect {} --write puts it there",
-            path.display(),
-            name(client)
-        ));
+        let words = if target.key.is_some() { " --write --key KEY" } else { " --write" };
+        talk.note(&format!("for {}; {} puts it there", path.display(), subject.again(words)));
     }
     if target.key.is_none() {
-        talk.note("the key is one of: godex proxy keys add --label my-laptop");
+        talk.note(match running {
+            Some(running) if running.is_open() => "any key opens the proxy that runs there",
+            Some(running) if running.mock => "the key is the one that the mock shows: --key KEY",
+            Some(_) | None => "the key is one of: godex proxy keys add --label my-laptop",
+        });
     }
     if let Some(hint) = client.hint(&target.url) {
         talk.note(hint);
@@ -272,8 +349,8 @@ fn print(
     talk.say(&client.snippet(target))
 }
 
-fn tell(client: Client, note: &Note, target: &Target, answers: bool, talk: &mut Talk<'_>) {
-    let name = name(client);
+fn tell(subject: &Subject<'_>, note: &Note, target: &Target, said: &Said, talk: &mut Talk<'_>) {
+    let name = name(subject.client);
     talk.note(&format!("{name} now uses {} at {}", target.model, target.url));
     talk.note(&format!("  written to  {}", note.path.display()));
     if let Some(backup) = &note.backup {
@@ -282,24 +359,31 @@ fn tell(client: Client, note: &Note, target: &Target, answers: bool, talk: &mut 
     if let Some(id) = &note.key_id {
         talk.note(&format!("  key         {id}, label {name}  (godex proxy usage show {id})"));
     }
-    talk.note(&format!("  undo        godex connect {name} --restore"));
-    match (answers, client.start()) {
-        (false, _) => talk.note("  next        godex proxy            (nobody answers there yet)"),
-        (true, Some(start)) => talk.note(&format!("  next        {start}")),
-        (true, None) => {}
+    let undo = subject.ways.with(&format!("godex connect {name} --restore"), &["keys_path"]);
+    talk.note(&format!("  undo        {undo}"));
+    match (said, subject.client.start()) {
+        (Said::Models(_), Some(start)) => talk.note(&format!("  next        {start}")),
+        (Said::Models(_), None) => {}
+        (Said::WrongKey, _) => {
+            talk.note("  but         the proxy that answers there does not know this key");
+        }
+        (Said::Nothing, _) => {
+            let start = subject.ways.with("godex proxy", &["listen", "keys_path"]);
+            talk.note(&format!("  next        {start}            (nobody answers there yet)"));
+        }
     }
 }
 
 fn restore(
-    client: Client,
+    subject: &Subject<'_>,
     force: bool,
     keys_path: &Path,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
-    file_of(client, surroundings)?;
-    let name = name(client);
-    let place = note_place(client, surroundings)?;
+    file_of(subject.client, surroundings)?;
+    let name = name(subject.client);
+    let place = note_place(subject.client, surroundings)?;
     let failed = |error: io::Error| {
         Failure::new(Exit::Config, format!("cannot undo the connection of {name}"))
             .cause(error.to_string())
@@ -318,9 +402,9 @@ fn restore(
             }
             None => failure,
         };
-        return Err(
-            failure.help(format!("or lose them            godex connect {name} --restore --force"))
-        );
+        let forced = format!("godex connect {name} --restore --force");
+        let forced = subject.ways.with(&forced, &["keys_path"]);
+        return Err(failure.help(format!("or lose them            {forced}")));
     }
     undo::restore(&place, &note).map_err(failed)?;
     talk.note(&match note.backup {

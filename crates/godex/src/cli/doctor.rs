@@ -17,9 +17,10 @@ use clap::ArgMatches;
 use serde_json::json;
 
 use self::check::{Category, Check, Checks, Status};
-use self::remedy::{Remedy, Ways};
+use self::remedy::Remedy;
 use super::report::{Exit, Failure};
 use super::talk::{Screen, Talk, pretty};
+use super::ways::Ways;
 use crate::clock;
 use crate::config::{File, FileError, ProxyArgs, Surroundings};
 

@@ -39,6 +39,7 @@ mod talk;
 mod top;
 mod topics;
 mod usage;
+mod ways;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
@@ -197,7 +198,9 @@ fn run(
         Command::Status(args) => on(Box::new(|it| status::run(&args, surroundings, it))),
         Command::Top(args) => on(Box::new(|it| top::run(&args, surroundings, it))),
         Command::Logs(args) => on(Box::new(|it| logs::run(&args, surroundings, it))),
-        Command::Connect(args) => on(Box::new(|it| connect::run(&args, surroundings, it))),
+        Command::Connect(args) => {
+            on(Box::new(|it| connect::run(&args, &matches, surroundings, it)))
+        }
         Command::Doctor(args) => {
             on(Box::new(|it| doctor::run(*args, &matches, &file, surroundings, it)))
         }

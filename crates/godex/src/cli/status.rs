@@ -90,7 +90,14 @@ pub(super) fn head(status: &Value) -> String {
             requests["running"], requests["served"], requests["failed"]
         ),
     );
-    row("keys", &format!("{} active", status["active_keys"]));
+    let managed = format!("{} managed", status["active_keys"]);
+    let keys = match (status["access"].as_str(), status["mock"] == true) {
+        (Some("any"), _) => "any bearer token".to_owned(),
+        (Some("shared"), true) => "the key of this run".to_owned(),
+        (Some("shared"), false) => format!("that of --api-key, {managed}"),
+        _ => managed,
+    };
+    row("keys", &keys);
     out
 }
 

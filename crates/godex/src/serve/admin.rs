@@ -34,6 +34,10 @@ pub(super) struct About {
     pub(super) backend: String,
     /// Whether that is the simulator.
     pub(super) mock: bool,
+    /// Who is let in: `any`, `shared` (the key of `--api-key`, and managed keys) or `managed`.
+    pub(super) access: &'static str,
+    /// Where the managed keys are.
+    pub(super) keys_path: PathBuf,
 }
 
 /// The socket. Dropped, its file goes.
@@ -149,6 +153,8 @@ fn status(app: &App, about: &About) -> Value {
     let login = app.login.status();
     let expires = login.expires_at.and_then(|it| i64::try_from(it).ok());
     let expires = expires.and_then(|it| jiff::Timestamp::from_second(it).ok());
+    let catalogue = app.models.current();
+    let models = if catalogue.known() { catalogue.served(&app.names) } else { Vec::new() };
     let mut status = json!({
         "schema_version": 1,
         "running": true,
@@ -165,6 +171,9 @@ fn status(app: &App, about: &About) -> Value {
             "renews": app.may_refresh,
             "ended": login.ended.map(|it| it.to_string()),
         },
+        "access": about.access,
+        "keys_path": about.keys_path,
+        "models": models,
         "active_keys": app.keys.active(clock::timestamp()),
     });
     if let (Some(status), Value::Object(board)) = (status.as_object_mut(), app.board.document()) {

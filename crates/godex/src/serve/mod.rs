@@ -41,7 +41,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::auth::Login;
-use crate::config::{Config, socket_name};
+use crate::config::{Admission, Config, socket_name};
 use crate::limits::Now;
 use crate::logging::Tail;
 use crate::store::keys::Keys;
@@ -97,6 +97,12 @@ pub(crate) async fn run(
         listen: listen.to_string(),
         backend: config.base_url.to_string(),
         mock: config.mock,
+        access: match &config.admission {
+            Admission::Anyone => "any",
+            Admission::Keys { shared: Some(_) } => "shared",
+            Admission::Keys { shared: None } => "managed",
+        },
+        keys_path: std::path::absolute(&config.keys_path)?,
     };
     let rotation =
         Rotation { max_bytes: config.stats_max_bytes, max_backups: config.stats_max_backups };

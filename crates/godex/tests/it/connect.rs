@@ -139,3 +139,72 @@ fn a_key_made_for_a_client_opens_the_running_proxy_and_the_model_is_one_it_serve
         stage.proxy.send(Call::responses(&body).key(key)).await.fine();
     });
 }
+
+#[test]
+fn a_mock_gets_its_own_key_and_none_is_made_that_it_does_not_read() {
+    let home = Home::empty();
+    let serving = home.serve(&["proxy", "--mock", "--listen=:0"], &[]);
+    let listen = format!("--listen={}", serving.address());
+    let refused = home.run(&["connect", "codex", "--write", &listen], &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is a mock"), "{}", refused.stderr);
+    let help = format!("godex connect codex --write --key KEY {listen}");
+    assert!(refused.stderr.contains(&help), "{}", refused.stderr);
+    assert!(tree(home.path()).is_empty());
+
+    let line = serving.banner.split("agents      godex ").nth(1).unwrap();
+    let words: Vec<_> = line.split("  (").next().unwrap().split(' ').collect();
+    assert_eq!(words.first(), Some(&"connect"), "{line}");
+    let written = home.run(&[&words[..], &["--write"]].concat(), &[]);
+    assert_eq!(written.code, Some(0), "{}", written.stderr);
+    assert!(written.stderr.contains("next        codex\n"), "{}", written.stderr);
+    let wrong = home.run(&["connect", "codex", "--write", "--key=wrong", &listen], &[]);
+    assert!(wrong.stderr.contains("does not know this key"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_key_is_not_made_where_nobody_reads_it() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let listen = format!("--listen={}", stage.proxy.address);
+        let connect = ["connect", "aider", "--write", "--keys-path=other.json", &listen];
+        let refused = stage.home.run(&connect, &[]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(refused.stderr.contains("does not know the keys of"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("--keys-path /"), "{}", refused.stderr);
+        assert!(!stage.home.path().join("other.json").exists());
+
+        // Named by its address it is asked with the key, which opens nothing.
+        let url = format!("--url=http://{}/v1", stage.proxy.address);
+        let connect = ["connect", "aider", "--write", "--keys-path=other.json", &url];
+        let refused = stage.home.run(&connect, &[]);
+        assert_eq!(refused.code, Some(2), "{}", refused.stderr);
+        assert!(!stage.home.path().join(".aider.conf.yml").exists());
+        let keys = stage.home.run(&["proxy", "keys", "list", "--keys-path=other.json"], &[]);
+        assert_eq!(keys.stdout.matches("active").count(), 0, "{}", keys.stdout);
+    });
+}
+
+#[test]
+fn without_a_key_the_recipe_has_a_model_that_is_served_and_the_next_command_the_address() {
+    play(async {
+        let stage = Stage::on_mock(&["--model=gpt-5.5"]).await;
+        // The proxy must know the account's models before it can tell them.
+        stage.proxy.get("/v1/models").await.fine();
+        let listen = format!("--listen={}", stage.proxy.address);
+        let served = stage.proxy.get("/v1/models").await.fine();
+        for client in ["curl", "codex"] {
+            let ended = stage.home.run(&["connect", client, &listen], &[]);
+            let is_served = |it: &serde_json::Value| {
+                ended.stdout.contains(&format!("\"{}\"", it["id"].as_str().unwrap()))
+            };
+            assert!(served["data"].as_array().unwrap().iter().any(is_served), "{}", ended.stdout);
+            assert!(!ended.stdout.contains("gpt-5.2-codex"), "{}", ended.stdout);
+        }
+        let ended = stage.home.run(&["connect", "codex", &listen], &[]);
+        let next = format!("godex connect codex --write {listen} puts it there");
+        assert!(ended.stderr.contains(&next), "{}", ended.stderr);
+        let nobody = stage.home.run(&["connect", "codex", "--write", "--listen=:1"], &[]);
+        assert!(nobody.stderr.contains("godex proxy --listen=:1 "), "{}", nobody.stderr);
+    });
+}

@@ -1,16 +1,19 @@
-//! Asks a running proxy which models it serves.
+//! Asks a running proxy what it serves, and whom.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use godex_core::key::ApiKey;
-use http::Request;
+
 use http::header::{AUTHORIZATION, USER_AGENT};
+use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use serde::Deserialize;
 
-use crate::cli::proxy;
-use crate::upstream::connect;
+use crate::cli::{admin, proxy};
+use crate::config::Surroundings;
+use crate::upstream::connect::{self, HttpClient};
 
 /// A key that was just made counts within a second or two.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -27,34 +30,81 @@ struct Model {
     id: String,
 }
 
-/// The models that the proxy at `url` serves to this key; none when nobody answers.
-pub(super) fn models(url: &str, key: &ApiKey) -> Option<Vec<String>> {
-    let runtime = proxy::runtime(1).ok()?;
-    let asking = async { tokio::time::timeout(PATIENCE, ask(url, key)).await.ok().flatten() };
-    let models = runtime.block_on(asking);
-    runtime.shutdown_background();
-    models
+/// What the proxy of this user that listens there tells about itself.
+#[derive(Deserialize)]
+pub(super) struct Running {
+    /// Whether it is the simulator.
+    pub(super) mock: bool,
+    /// Who is let in: `any`, `shared` or `managed`.
+    access: String,
+    /// Where its managed keys are.
+    pub(super) keys_path: PathBuf,
+    /// What it serves, as far as it knows.
+    pub(super) models: Vec<String>,
 }
 
-async fn ask(url: &str, key: &ApiKey) -> Option<Vec<String>> {
+impl Running {
+    /// The one on this port; `None` when there is none, or one of another user.
+    pub(super) fn on(port: u16, surroundings: &Surroundings) -> Option<Self> {
+        serde_json::from_value(admin::on_port(port, surroundings)?).ok()
+    }
+
+    /// Whether any key opens it.
+    pub(super) fn is_open(&self) -> bool {
+        self.access == "any"
+    }
+}
+
+/// What somebody says who is asked for the models with a key.
+pub(super) enum Said {
+    /// These are served.
+    Models(Vec<String>),
+    /// The key opens nothing there.
+    WrongKey,
+    /// Nobody answers, or nobody who has an answer.
+    Nothing,
+}
+
+/// Asks for the models at `url` with this key.
+pub(super) fn models(url: &str, key: &ApiKey) -> Said {
+    let Ok(runtime) = proxy::runtime(1) else { return Said::Nothing };
+    let said = runtime.block_on(ask(url, key));
+    runtime.shutdown_background();
+    said
+}
+
+async fn ask(url: &str, key: &ApiKey) -> Said {
     let http = connect::direct_client(PATIENCE);
-    loop {
-        let request = Request::builder()
-            .uri(format!("{url}/models"))
-            .header(AUTHORIZATION, format!("Bearer {}", key.expose()))
-            .header(USER_AGENT, concat!("godex/", env!("CARGO_PKG_VERSION")))
-            .body(Bytes::new())
-            .ok()?;
-        let response = http.request(request).await.ok()?;
-        let status = response.status();
-        if status.is_success() {
+    let mut said = Said::Nothing;
+    let asking = async {
+        loop {
+            said = once(&http, url, key).await.unwrap_or(Said::Nothing);
+            if !matches!(said, Said::WrongKey) {
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    // What was said last counts.
+    let _ = tokio::time::timeout(PATIENCE, asking).await;
+    said
+}
+
+async fn once(http: &HttpClient, url: &str, key: &ApiKey) -> Option<Said> {
+    let request = Request::builder()
+        .uri(format!("{url}/models"))
+        .header(AUTHORIZATION, format!("Bearer {}", key.expose()))
+        .header(USER_AGENT, concat!("godex/", env!("CARGO_PKG_VERSION")))
+        .body(Bytes::new())
+        .ok()?;
+    let response = http.request(request).await.ok()?;
+    match response.status() {
+        StatusCode::UNAUTHORIZED => Some(Said::WrongKey),
+        status if status.is_success() => {
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?;
             let list: List = serde_json::from_slice(&body.to_bytes()).ok()?;
-            return Some(list.data.into_iter().map(|it| it.id).collect());
+            Some(Said::Models(list.data.into_iter().map(|it| it.id).collect()))
         }
-        if status != http::StatusCode::UNAUTHORIZED {
-            return None;
-        }
-        tokio::time::sleep(PAUSE).await;
+        _ => None,
     }
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use super::check::{Category, Checks};
 use super::files::private;
-use super::remedy::{Remedy, Ways};
+use super::remedy::Remedy;
 use crate::auth;
 use crate::cli::talk::rough;
+use crate::cli::ways::Ways;
 use crate::clock;
 
 /// A token that ends within this is worth a word.

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::remedy::{Remedy, quoted};
+use super::remedy::Remedy;
+use crate::cli::ways::quoted;
 use crate::clock;
 use crate::config::Surroundings;
 

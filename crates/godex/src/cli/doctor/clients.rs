@@ -4,8 +4,8 @@ use std::fs;
 use std::net::SocketAddr;
 
 use super::check::{Category, Checks};
-use super::remedy::Ways;
 use crate::cli::connect::{self, WITH_FILES};
+use crate::cli::ways::Ways;
 use crate::config::Surroundings;
 
 /// What each client's own file says.

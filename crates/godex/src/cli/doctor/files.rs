@@ -8,7 +8,8 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::check::{Category, Checks};
-use super::remedy::{Remedy, Ways, quoted};
+use super::remedy::Remedy;
+use crate::cli::ways::{Ways, quoted};
 use crate::clock;
 use crate::config::{Admission, Config, File, FileError, Problem};
 use crate::store::keys;

@@ -12,9 +12,10 @@ use jiff::fmt::rfc2822::DateTimeParser;
 
 use super::account::Login;
 use super::check::{Category, Checks};
-use super::remedy::{Remedy, Ways};
+use super::remedy::Remedy;
 use crate::auth::{self, Settings};
 use crate::cli::proxy;
+use crate::cli::ways::Ways;
 use crate::clock;
 use crate::config::{Config, Surroundings};
 use crate::tasks::Tasks;

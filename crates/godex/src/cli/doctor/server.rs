@@ -5,8 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::check::{Category, Checks};
-use super::remedy::{Remedy, Ways};
+use super::remedy::Remedy;
 use crate::cli::listener::free_after;
+use crate::cli::ways::Ways;
 
 const PATIENCE: Duration = Duration::from_secs(2);
 

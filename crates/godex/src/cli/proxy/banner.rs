@@ -24,7 +24,7 @@ pub(super) fn ready(
         Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
     };
     row(&mut text, "access", access);
-    row(&mut text, "agents", &agents(address));
+    row(&mut text, "agents", &agents(address, None));
     let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
     row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
     row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
@@ -57,7 +57,7 @@ pub(super) fn mock(
         }
     };
     row(&mut text, "backend", config.base_url.as_str());
-    row(&mut text, "agents", &agents(address));
+    row(&mut text, "agents", &agents(address, Some(presented)));
     let _ = writeln!(
         text,
         "  try it
@@ -78,14 +78,20 @@ fn account(login: &auth::Status) -> String {
     format!("ChatGPT {plan} (account …{tail})")
 }
 
-/// What connects a client, and some of those that it knows.
-fn agents(address: SocketAddr) -> String {
+/// What connects a client, with this key or with one that is made for it, and some of those that
+/// it knows.
+fn agents(address: SocketAddr, key: Option<&str>) -> String {
     let usual = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 39001);
     let place = match reachable(address) {
         address if address == usual => String::new(),
         address => format!(" --listen {address}"),
     };
-    format!("godex connect codex{place}  (or openclaw, opencode, aider, python …)")
+    match key {
+        Some(key) => format!("godex connect codex --key {key}{place}  (or openclaw, aider …)"),
+        None => {
+            format!("godex connect codex{place}  (or openclaw, opencode, aider, python …)")
+        }
+    }
 }
 
 fn title(what: &str, colour: bool) -> String {
