@@ -37,7 +37,7 @@ pub(super) fn bind(
         Some(proxy) if error.kind() == io::ErrorKind::AddrInUse => {
             let what = format!("{address} is already in use by {proxy}");
             Failure::new(Exit::Failure, what)
-                .help("how it is            godex status")
+                .help(format!("how it is            godex status{}", named(address)))
                 .help(format!("or another port      --listen {}", free_after(address)))
         }
         Some(_) | None => refused(address, &error),
@@ -45,6 +45,11 @@ pub(super) fn bind(
     let listener = TcpListener::bind(address).map_err(refuse)?;
     listener.set_nonblocking(true).map_err(refuse)?;
     Ok(listener)
+}
+
+/// What names a proxy to a command that asks it, unless it is found without.
+fn named(address: SocketAddr) -> String {
+    if address.port() == USUAL { String::new() } else { format!(" --listen {address}") }
 }
 
 /// The next port on which somebody can listen.

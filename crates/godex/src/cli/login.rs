@@ -19,6 +19,7 @@ use self::callback::Callback;
 use self::opener::Opener;
 use super::report::{Exit, Failure};
 use super::talk::Talk;
+use super::ways::quoted;
 use super::{proxy, settings};
 use crate::auth::signin::{self, Issuer, NewLogin};
 use crate::clock;
@@ -189,11 +190,16 @@ fn announce(login: &NewLogin, path: &Path, owner: Owner, talk: &mut Talk<'_>) {
     talk.note(&format!("  written to  {}", path.display()));
     match owner {
         Owner::Codex => talk.note("  shared with the Codex CLI, which renews it when it is used"),
-        Owner::Godex => {}
-        Owner::Named => talk.note(&format!("  use it with  --auth-path {}", path.display())),
+        Owner::Godex | Owner::Named => {}
     }
+    let place = match owner {
+        Owner::Named => format!(" --auth-path {}", quoted(&path.display().to_string())),
+        Owner::Codex | Owner::Godex => String::new(),
+    };
     talk.note("  next        godex proxy keys add --label my-laptop");
-    talk.note("              godex proxy --allow-refresh        (keeps the login fresh)");
+    talk.note(&format!(
+        "              godex proxy --allow-refresh{place}        (keeps the login fresh)"
+    ));
 }
 
 /// Why nobody was signed in, and what to do.

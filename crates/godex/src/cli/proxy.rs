@@ -26,6 +26,7 @@ use crate::logging::{self, Tail};
 use crate::serve::tls::Tls;
 use crate::serve::{self, Parts};
 use crate::store::keys::{Keys, Others};
+use crate::store::ledger::{Ledger, Rotation};
 use crate::tasks::Tasks;
 use crate::upstream::connect;
 
@@ -189,7 +190,8 @@ fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
         .map_err(|error| settings::no_login(&error))?;
     let keys = open_keys(config)?;
     let tls = config.tls.as_ref().map(open_tls).transpose()?;
-    Ok(Parts { http, login, keys, tls, reload: Arc::default(), tasks: tasks.clone(), tail })
+    let ledger = open_ledger(config)?;
+    Ok(Parts { http, login, keys, ledger, tls, reload: Arc::default(), tasks: tasks.clone(), tail })
 }
 
 /// The certificate of the listener.
@@ -201,6 +203,19 @@ fn open_tls(files: &TlsFiles) -> Result<Arc<Tls>, Failure> {
             Some(cause) => failure.cause(cause.to_string()),
             None => failure,
         }
+    })
+}
+
+/// Where usage is written down.
+fn open_ledger(config: &Config) -> Result<Arc<Ledger>, Failure> {
+    let rotation =
+        Rotation { max_bytes: config.stats_max_bytes, max_backups: config.stats_max_backups };
+    Ledger::open(&config.stats_path, rotation).map_err(|error| {
+        let path = config.stats_path.display();
+        Failure::new(Exit::Config, format!("the usage log {path} cannot be written"))
+            .cause(error.to_string())
+            .help("name another file       godex proxy --stats-path ~/godex-usage.jsonl")
+            .help("or keep none            godex proxy --stats-path /dev/null")
     })
 }
 

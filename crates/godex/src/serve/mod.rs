@@ -45,7 +45,7 @@ use crate::config::{Admission, Config, socket_name};
 use crate::limits::Now;
 use crate::logging::Tail;
 use crate::store::keys::Keys;
-use crate::store::ledger::{Ledger, Rotation};
+use crate::store::ledger::Ledger;
 use crate::store::secret;
 use crate::tasks::Tasks;
 use crate::upstream::connect::HttpClient;
@@ -68,6 +68,8 @@ pub(crate) struct Parts {
     pub(crate) login: Login,
     /// Whose requests are served.
     pub(crate) keys: Arc<Keys>,
+    /// Where usage is written down.
+    pub(crate) ledger: Arc<Ledger>,
     /// The certificate, if connections shall be private.
     pub(crate) tls: Option<Arc<Tls>>,
     /// Asks for keys and certificate to be read again.
@@ -83,7 +85,7 @@ pub(crate) struct Parts {
 ///
 /// # Errors
 ///
-/// When the usage log cannot be opened or the listener cannot be used.
+/// When the listener cannot be used.
 pub(crate) async fn run(
     config: Config,
     parts: Parts,
@@ -91,7 +93,7 @@ pub(crate) async fn run(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let Parts { http, login, keys, tls, reload, tasks, tail } = parts;
+    let Parts { http, login, keys, ledger, tls, reload, tasks, tail } = parts;
     let listen = listener.local_addr()?;
     let about = admin::About {
         listen: listen.to_string(),
@@ -104,9 +106,6 @@ pub(crate) async fn run(
         },
         keys_path: std::path::absolute(&config.keys_path)?,
     };
-    let rotation =
-        Rotation { max_bytes: config.stats_max_bytes, max_backups: config.stats_max_backups };
-    let ledger = Ledger::open(&config.stats_path, rotation)?;
     let secret = secret::of_installation(&config.keys_path);
     let stop = CancellationToken::new();
     let ledger_stop = CancellationToken::new();

@@ -58,6 +58,21 @@ fn without_a_key_three_ways_to_one_are_shown() {
 }
 
 #[test]
+fn a_usage_log_that_cannot_be_written_is_named_before_anything_is_announced() {
+    let home = Home::logged_in();
+    for path in [home.path().to_str().unwrap(), "/dev/null/x.jsonl", "/proc/x.jsonl"] {
+        let named = format!("--stats-path={path}");
+        let ended = home.run(&["proxy", "--api-key=k", "--listen=:0", &named], &[]);
+        assert_eq!(ended.code, Some(78), "{path}: {}", ended.stderr);
+        let expected = format!("error: the usage log {path} cannot be written\n  cause: ");
+        assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+        assert!(ended.stderr.contains("godex proxy --stats-path"), "{}", ended.stderr);
+    }
+    let none = home.serve(&["proxy", "--api-key=k", "--listen=:0", "--stats-path=/dev/null"], &[]);
+    assert!(none.banner.contains("ready"));
+}
+
+#[test]
 fn a_port_in_use_is_one_line_and_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -79,7 +94,8 @@ fn a_port_that_a_proxy_of_ones_own_has_names_that_proxy() {
     let (address, pid) = (serving.address(), serving.pid());
     let expected = format!("error: {address} is already in use by godex (pid {pid}, started ");
     assert!(what.starts_with(&expected) && what.ends_with(" s ago)"), "{what}");
-    assert!(help.starts_with("  help:  how it is            godex status\n"), "{help}");
+    let status = format!("  help:  how it is            godex status --listen {address}\n");
+    assert!(help.starts_with(&status), "{help}");
     let other = help.trim_end().rsplit(' ').next().unwrap();
     assert!(TcpListener::bind(other).is_ok(), "{help}");
 }
