@@ -2,6 +2,8 @@
 //! fetched from the backend; nothing here decides what is served.
 //! Source: `docs/wire.md#models`.
 
+use std::fmt;
+
 use serde::Deserialize;
 
 /// Efforts a model's name may end in.
@@ -51,12 +53,27 @@ pub struct Chosen {
 
 /// A model that the account has not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("The model `{asked}` does not exist or is not served here. Models served: {}.", served.join(", "))]
 pub struct UnknownModel {
     /// What was asked for.
     pub asked: String,
+    /// What it stands for, if it is an alias.
+    pub target: Option<String>,
     /// What there is.
     pub served: Vec<String>,
+}
+
+impl fmt::Display for UnknownModel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { asked, target, served } = self;
+        match target {
+            Some(target) => write!(
+                f,
+                "The model `{asked}` stands for `{target}` here (--model-alias), which the account does not have."
+            )?,
+            None => write!(f, "The model `{asked}` does not exist or is not served here.")?,
+        }
+        write!(f, " Models served: {}.", served.join(", "))
+    }
 }
 
 /// The names this proxy adds to the account's.
@@ -124,14 +141,21 @@ impl Catalogue {
     pub fn served(&self, names: &Names) -> Vec<String> {
         let mut served: Vec<String> =
             self.models.iter().filter(|it| it.listed()).map(|it| it.slug.clone()).collect();
-        for extra in
-            std::iter::once(&names.default).chain(names.aliases.iter().map(|(from, _)| from))
-        {
+        let aliases = names.aliases.iter().map(|(from, _)| from);
+        let aliases = aliases.filter(|from| self.dead_end(names, from).is_none());
+        for extra in std::iter::once(&names.default).chain(aliases) {
             if !served.contains(extra) {
                 served.push(extra.clone());
             }
         }
         served
+    }
+
+    /// What an alias stands for, if the account's list is known and has nothing of the kind.
+    pub fn dead_end<'n>(&self, names: &'n Names, alias: &str) -> Option<&'n str> {
+        let (_, target) = names.aliases.iter().find(|(from, _)| from == alias)?;
+        let found = self.find(names, alias)?;
+        (self.known && !self.has(&found.upstream)).then_some(target)
     }
 
     /// The model a request means.
@@ -146,9 +170,15 @@ impl Catalogue {
             self.find(names, &shown).or_else(|| Self::split(&shown, |it| self.find(names, it)));
         let Found { upstream, effort, stand_in } = found.unwrap_or_else(|| Found::of(&shown));
         if self.known && !self.has(&upstream) {
-            return Err(UnknownModel { asked: shown, served: self.served(names) });
+            return Err(self.unknown(names, shown));
         }
         Ok(Chosen { upstream, effort, shown, stand_in })
+    }
+
+    /// Why nothing answers to a name.
+    pub fn unknown(&self, names: &Names, asked: String) -> UnknownModel {
+        let target = self.dead_end(names, &asked).map(str::to_owned);
+        UnknownModel { asked, target, served: self.served(names) }
     }
 
     /// A name that needs no taking apart, or an alias.
@@ -259,13 +289,19 @@ mod tests {
     #[test]
     fn an_unknown_name_is_refused_with_what_is_served() {
         let error = account().choose(&names(), Some("gpt-4o")).unwrap_err();
-        assert_eq!(
-            error.served,
-            ["gpt-5.5", "gpt-6.1-sol", "gpt-5.2-codex", "fast", "deep", "o", "a"]
-        );
+        assert_eq!(error.served, ["gpt-5.5", "gpt-6.1-sol", "gpt-5.2-codex", "fast", "deep", "o"]);
         for name in ["gpt-9-high", "gpt-9(high)", "a", "gpt-5.5-", "gpt-5.5-higher", "-high"] {
             assert!(account().choose(&names(), Some(name)).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn an_alias_of_nothing_is_told_with_what_it_stands_for() {
+        let error = account().choose(&names(), Some("a")).unwrap_err();
+        assert_eq!(error.target.as_deref(), Some("a-low"));
+        assert!(error.to_string().starts_with("The model `a` stands for `a-low` here"), "{error}");
+        assert_eq!(account().dead_end(&names(), "o"), None, "the default always works");
+        assert_eq!(Catalogue::bundled().dead_end(&names(), "a"), None, "nobody knows yet");
     }
 
     #[test]

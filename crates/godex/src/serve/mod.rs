@@ -122,6 +122,7 @@ pub(crate) async fn run(
     )
     .ok_or_else(|| io::Error::other("the backend's address cannot be used"))?;
     restore(&app, &tasks);
+    tasks.spawn(stop.clone().run_until_cancelled_owned(warn_of_aliases(Arc::clone(&app))));
     let memory = Arc::clone(&app);
     // A key that was revoked leaves nothing behind.
     let forget = move |keys: &Keys| {
@@ -189,6 +190,19 @@ async fn read_again(app: Arc<App>, tls: Option<Arc<Tls>>, asked: Arc<Notify>) {
         };
         // A panic in there has been reported by the panic hook.
         let _ = tokio::task::spawn_blocking(reading).await;
+    }
+}
+
+/// Says which aliases stand for nothing, once the account's models are known.
+async fn warn_of_aliases(app: Arc<App>) {
+    let models = app.models.settled().await;
+    for (alias, _) in &app.names.aliases {
+        if let Some(target) = models.dead_end(&app.names, alias) {
+            tracing::warn!(
+                "the alias `{alias}` stands for `{target}`, which the account does not have: \
+                 requests for it are refused"
+            );
+        }
     }
 }
 

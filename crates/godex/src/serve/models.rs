@@ -31,7 +31,7 @@ pub(super) async fn retrieve(
     if served.iter().any(|it| it == id) || hidden {
         return Ok(answer::json(StatusCode::OK, object(id)));
     }
-    Err(ApiError::NoModel(UnknownModel { asked: id.to_owned(), served }))
+    Err(ApiError::NoModel(UnknownModel { served, ..catalogue.unknown(&app.names, id.to_owned()) }))
 }
 
 async fn served(app: &App, key: &Key) -> Vec<String> {

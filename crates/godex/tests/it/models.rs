@@ -57,6 +57,27 @@ fn one_model_is_shown_and_an_unknown_one_is_not() {
 }
 
 #[test]
+fn an_alias_of_a_model_that_the_account_has_not_is_not_listed_and_says_what_it_stands_for() {
+    play(async {
+        let stage = Stage::on_mock(&["--model-alias=fast=gpt-4o,slow=gpt-5.5"]).await;
+        stage.proxy.says("the alias `fast` stands for `gpt-4o`").await;
+        let list = stage.proxy.get("/v1/models").await.fine().to_string();
+        assert!(list.contains("\"slow\"") && !list.contains("\"fast\""), "{list}");
+        let asked = stage.proxy.responses(&json!({"model": "fast", "input": "x"})).await;
+        for reply in [asked, stage.proxy.get("/v1/models/fast").await] {
+            assert_eq!(reply.error().2, "model_not_found");
+            let (told, served) = reply
+                .message()
+                .split_once(" Models served: ")
+                .map(|(a, b)| (a.to_owned(), b.to_owned()))
+                .unwrap();
+            assert!(told.contains("`fast` stands for `gpt-4o`"), "{told}");
+            assert!(!served.contains("fast") && served.contains("slow"), "{served}");
+        }
+    });
+}
+
+#[test]
 fn without_the_accounts_list_the_bundled_one_is_shown_and_names_go_upstream() {
     play(async {
         let mock = Mock::start(Options::default()).await.unwrap();

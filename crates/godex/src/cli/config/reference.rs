@@ -111,7 +111,7 @@ listen = \"127.0.0.1:39001\"
 rate = \"120/m\"
 burst = 20
 allow_refresh = true
-model_alias = [\"gpt-4o=gpt-5.5\", \"fast=gpt-5.4-mini\"]
+model_alias = [\"gpt-4o=gpt-5.5\", \"fast=gpt-6-luna\"]
 max_body = \"64MiB\"
 ```
 

@@ -4,7 +4,7 @@ use std::net::ToSocketAddrs as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use godex_core::codex::catalogue::Catalogue;
+use godex_core::codex::catalogue::{Catalogue, Names};
 use http::header::{ACCEPT, AUTHORIZATION, DATE, USER_AGENT};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
@@ -287,5 +287,17 @@ fn models(config: &Config, status: StatusCode, body: &Bytes, ways: &Ways<'_>, ch
             format!("{model} is not listed; {first} stands in for it"),
             ways.set("model", first),
         );
+    }
+    let aliases: Vec<_> = config.model_aliases.clone().into_iter().collect();
+    let names = Names { default: model.clone(), aliases };
+    for (alias, _) in &names.aliases {
+        if let Some(target) = list.dead_end(&names, alias) {
+            checks.warn(
+                "model-alias",
+                HERE,
+                format!("{alias} stands for {target}, which the account does not have"),
+                Remedy::advice(format!("let it stand for another: {alias}={first}")),
+            );
+        }
     }
 }

@@ -41,7 +41,16 @@ fn every_error_has_its_row() {
         ApiError::ClientGone,
         ApiError::NoRoute("/v2".to_owned()),
         ApiError::NoMethod("POST"),
-        ApiError::NoModel(UnknownModel { asked: "x".into(), served: vec!["a".into()] }),
+        ApiError::NoModel(UnknownModel {
+            asked: "x".into(),
+            target: None,
+            served: vec!["a".into()],
+        }),
+        ApiError::NoModel(UnknownModel {
+            asked: "fast".into(),
+            target: Some("x".into()),
+            served: vec!["a".into()],
+        }),
         ApiError::ModelNotAllowed("x".to_owned()),
         fault(Fault::Unauthorized),
         fault(Fault::Blocked),
