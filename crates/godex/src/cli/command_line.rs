@@ -1,11 +1,13 @@
 //! Arguments become a command. What clap refuses is told in the form of all failures: what, why
 //! and the remedy, naming the variable when the value came from there, and never a secret.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgMatches, CommandFactory, FromArgMatches, ValueEnum as _};
 
@@ -59,8 +61,26 @@ pub(super) fn parse(
 /// The command as it is shown: no value of the environment stands in its help.
 pub(super) fn command() -> clap::Command {
     hide_values(Godex::command().after_help(topics::exit_codes().trim_end().to_owned()))
+        .mut_subcommand("help", |help| {
+            help.mut_arg("words", |arg| {
+                arg.value_parser(words_of_help()).hide_possible_values(true)
+            })
+        })
         .mut_subcommand("doctor", hide_settings)
         .mut_subcommand("config", |config| config.mut_subcommand("show", hide_settings))
+}
+
+/// What there is help about: completions know it, and a slip is told from it.
+fn words_of_help() -> PossibleValuesParser {
+    fn collect(command: &clap::Command, names: &mut BTreeSet<String>) {
+        for child in command.get_subcommands() {
+            names.insert(child.get_name().to_owned());
+            collect(child, names);
+        }
+    }
+    let mut names: BTreeSet<_> = topics::TOPICS.iter().map(|it| (*it).to_owned()).collect();
+    collect(&Godex::command(), &mut names);
+    PossibleValuesParser::new(names)
 }
 
 /// Hides the settings of the proxy: they are in its help, and work here, too.
@@ -164,8 +184,29 @@ fn refusal(error: &clap::Error, arguments: &[OsString]) -> Failure {
         (Some(ContextValue::String(arg)), Some(ContextValue::String(value))) if judged => {
             wrong_value(error, arguments, arg, value)
         }
+        (Some(ContextValue::Strings(names)), _)
+            if error.kind() == ErrorKind::MissingRequiredArgument =>
+        {
+            lacking(error, names)
+        }
         (_, _) => wrong_form(error),
     }
+}
+
+/// A command without something that it needs.
+fn lacking(error: &clap::Error, names: &[String]) -> Failure {
+    let usage = error.get(ContextKind::Usage).map(ToString::to_string).unwrap_or_default();
+    let usage = usage.trim().trim_start_matches("Usage: ");
+    let command = usage.split([' ']).take_while(|it| !it.starts_with(['<', '[', '-']));
+    let command = command.collect::<Vec<_>>().join(" ");
+    // Several flags of which one is needed stand in brackets of their own.
+    let one = |name: &String| match name.strip_prefix("<--").and_then(|it| it.strip_suffix('>')) {
+        Some(flags) => format!("one of --{}", flags.replace('|', ", ")),
+        None => name.clone(),
+    };
+    let names: Vec<_> = names.iter().map(one).collect();
+    Failure::new(Exit::Usage, format!("{command} needs {}", names.join(" and ")))
+        .help(format!("{command} --help"))
 }
 
 /// Whether an unexpected argument looks like the value of a switch, as in `--mock false`.
@@ -175,7 +216,9 @@ fn is_switch_value(argument: &str) -> bool {
 
 /// A value that its flag does not take.
 fn wrong_value(error: &clap::Error, arguments: &[OsString], arg: &str, value: &str) -> Failure {
-    let flag = arg.split([' ', '=', '[']).next().unwrap_or(arg);
+    // A flag with its value, or the name of a value without a flag: `[CLIENT]`, `<SHELL>`.
+    let flag = arg.trim_start_matches(['[', '<']).split([' ', '=', '[', ']', '>']).next();
+    let flag = flag.unwrap_or(arg);
     let place = match (written(arguments, flag), variable_of(&command(), flag)) {
         (false, Some(name)) => format!("the variable {name} ({flag})"),
         (_, _) => flag.to_owned(),

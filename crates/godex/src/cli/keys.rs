@@ -77,8 +77,9 @@ fn change<T>(
 
 fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let (secret, is_own) = (secret(args.key.as_ref(), talk)?, args.key.is_some());
-    let record = change(path, |records| {
+    let (record, twin) = change(path, |records| {
         unused(records, secret.hash())?;
+        let twin = namesake(records, args.label.as_deref(), now);
         let mut record = Record::new(fresh_id(records)?, secret.hash(), now);
         record.hint = secret.hint();
         record.label = args.label.unwrap_or_default();
@@ -89,16 +90,25 @@ fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Ex
         record.models = args.models.map(|it| it.0);
         record.expires_at = args.expires_in.and_then(|it| it.after(now));
         records.keys.push(record.clone());
-        Ok(record)
+        Ok((record, twin))
     })?;
+    if let Some(twin) = twin {
+        talk.note(&format!("{twin} has this label, too: commands then want the id"));
+    }
     let shown = reveal(&record, &secret, args.json, now, talk)?;
     // Only where the secret stands on the same screen already.
     if talk.attended && talk.screen.is_terminal() && !args.json && !is_own {
-        let key = secret.expose();
-        talk.note(&format!("next: godex connect codex --key {key}"));
-        talk.note("      godex connect --list        (other clients)");
+        talk.note("next: godex connect codex --write        (with a key of its own)");
+        talk.note("      godex connect --list               (other clients)");
     }
     Ok(shown)
+}
+
+/// Another key with this label that still opens the door.
+fn namesake(records: &Records, label: Option<&str>, now: Timestamp) -> Option<KeyId> {
+    let label = label.filter(|it| !it.is_empty())?;
+    let mut others = records.keys.iter().filter(|it| it.is_active(now));
+    others.find(|it| it.label == label).map(|it| it.id.clone())
 }
 
 /// A new managed key with this label, for a command that hands it on itself.

@@ -17,6 +17,9 @@ pub(super) struct Args {
     words: Vec<String>,
 }
 
+/// What has a help of its own and is no command.
+pub(super) const TOPICS: [&str; 2] = ["environment", "exit-codes"];
+
 /// Prints a topic, or the help of the command.
 ///
 /// # Errors

@@ -439,3 +439,29 @@ fn a_flag_of_the_proxy_is_not_ignored_by_a_subcommand() {
     assert_eq!(ended.code, Some(REFUSED));
     assert!(ended.stderr.starts_with("error: --rate is a flag of the proxy itself"));
 }
+
+#[test]
+fn what_is_missing_or_mistaken_is_named_with_what_helps() {
+    let home = Home::empty();
+    let check = |arguments: &[&str], what: &str, help: &str| {
+        let ended = home.run(arguments, &[]);
+        assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with(&format!("error: {what}")), "{}", ended.stderr);
+        assert!(ended.stderr.contains(help), "{}", ended.stderr);
+    };
+    check(&["connect", "codx"], "invalid value `codx` for CLIENT\n", "did you mean codex?");
+    check(&["connect"], "godex connect needs <CLIENT>\n", "godex connect --help");
+    check(&["help", "enviroment"], "invalid value `enviroment`", "did you mean environment?");
+    let update = ["proxy", "keys", "update", "key_1"];
+    check(&update, "godex proxy keys update needs one of --label <TEXT>, ", "update --help");
+}
+
+#[test]
+fn a_label_that_is_taken_is_told_and_limits_that_were_not_given_are_the_proxys() {
+    let home = Home::empty();
+    let add = ["proxy", "keys", "add", "--label=a"];
+    let first = home.run(&add, &[]).stderr;
+    assert!(first.contains("  a  default limits\n") && !first.contains("too"), "{first}");
+    let second = home.run(&[&add[..], &["--rate=9/m"]].concat(), &[]).stderr;
+    assert!(second.contains(" has this label, too") && second.contains("  a  rate 9/m\n"));
+}

@@ -28,12 +28,19 @@ pub(super) fn name(record: &Record) -> String {
 pub(super) fn summary(record: &Record, now: Timestamp) -> String {
     let mut parts = vec![record.id.to_string()];
     parts.extend(Some(record.label.clone()).filter(|it| !it.is_empty()));
-    parts.push(format!("{} burst {}", rate(record), burst(record)));
-    parts.push(match record.quota_tokens {
-        None => "default quota".to_owned(),
-        Some(0) => "no quota".to_owned(),
-        Some(_) => format!("quota {}", quota(record)),
-    });
+    // What is not said is the proxy's.
+    let limits = [
+        record.rate.is_some().then(|| format!("rate {}", rate(record))),
+        record.burst.is_some().then(|| format!("burst {}", burst(record))),
+        record.quota_tokens.map(|it| match it {
+            0 => "no quota".to_owned(),
+            _ => format!("quota {}", quota(record)),
+        }),
+    ];
+    if limits.iter().all(Option::is_none) {
+        parts.push("default limits".to_owned());
+    }
+    parts.extend(limits.into_iter().flatten());
     if let Some(models) = &record.models {
         parts.push(format!("models {}", models.join(",")));
     }

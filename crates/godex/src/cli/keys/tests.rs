@@ -83,8 +83,9 @@ fn whoever_sees_a_new_secret_is_told_what_to_do_with_it() {
     let terminal = Screen { width: Some(80), colour: false };
     let seen = Desk { attended: true, screen: terminal, ..Desk::new() };
     let answer = seen.run("add --label a");
-    let next = format!("next: godex connect codex --key {}", answer.out.trim());
-    assert!(answer.notes.contains(&next), "{}", answer.notes);
+    let next = "next: godex connect codex --write ";
+    assert!(answer.notes.contains(next), "{}", answer.notes);
+    assert!(!answer.notes.contains(answer.out.trim()), "no shell keeps it in its history");
     let unseen = [
         (true, Screen::default(), "add --label a"),
         (false, terminal, "add --label a"),
@@ -98,7 +99,7 @@ fn whoever_sees_a_new_secret_is_told_what_to_do_with_it() {
             desk.run("add --label a");
         }
         let notes = desk.run(line).notes;
-        assert!(!notes.contains("gxk_") && !notes.contains("my-own"), "{line}: {notes}");
+        assert!(!notes.contains("next:") && !notes.contains("my-own"), "{line}: {notes}");
     }
 }
 
@@ -111,7 +112,7 @@ fn a_new_secret_is_alone_on_standard_output_and_stored_as_a_hash() {
     let record = desk.record("agent-a");
     assert_eq!(answer.out, format!("{}\n", secret.expose()));
     assert_eq!(record.hash, secret.hash());
-    assert!(answer.notes.starts_with(&format!("{}  agent-a  60/m burst 10", record.id)));
+    assert!(answer.notes.starts_with(&format!("{}  agent-a  rate 60/m  burst 10", record.id)));
     assert!(!answer.notes.contains(secret.expose()));
     assert!(!fs::read_to_string(desk.path()).unwrap().contains(secret.expose()));
     for line in ["list", "show agent-a", "list --json", "show agent-a --json"] {
