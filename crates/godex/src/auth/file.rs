@@ -38,14 +38,7 @@ pub(super) struct Snapshot {
     pub(super) stamp: Stamp,
     /// Everything in it, in its order, the parts we do not know included.
     pub(super) raw: Map<String, Value>,
-    pub(super) identity: Identity,
-}
-
-/// What the file says about who we are.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) enum Identity {
-    ChatGpt(Tokens),
-    ApiKey(String),
+    pub(super) tokens: Tokens,
 }
 
 /// A `ChatGPT` login. Not printable: it is three secrets.
@@ -98,8 +91,8 @@ fn whole(
         let (stamp, bytes) = load()?;
         match serde_json::from_slice::<Value>(&bytes) {
             Ok(Value::Object(raw)) => {
-                let identity = identity(&raw).map_err(|reason| malformed(path, reason))?;
-                return Ok(Snapshot { stamp, raw, identity });
+                let tokens = login(path, &raw)?;
+                return Ok(Snapshot { stamp, raw, tokens });
             }
             Ok(_) => return Err(malformed(path, "it is not a JSON object")),
             Err(_) if left > 0 => {
@@ -135,14 +128,16 @@ fn malformed(path: &Path, reason: &'static str) -> Error {
     Error::Malformed { path: path.to_owned(), reason }
 }
 
-/// Files of older clients lack `auth_mode`: tokens are then taken before a key, because the
-/// backend serves `ChatGPT` logins.
-fn identity(raw: &Map<String, Value>) -> Result<Identity, &'static str> {
-    let key = text(raw.get("OPENAI_API_KEY")).map(Identity::ApiKey);
-    let tokens = tokens(raw).map(Identity::ChatGpt);
+/// The `ChatGPT` login of the file. Files of older clients lack `auth_mode`: tokens are then taken
+/// although there is a key, too, because the backend serves nothing else.
+fn login(path: &Path, raw: &Map<String, Value>) -> Result<Tokens, Error> {
+    let key = text(raw.get("OPENAI_API_KEY")).is_some();
     let by_key = raw.get("auth_mode").and_then(Value::as_str).is_some_and(is_api_key_mode);
-    let found = if by_key { key.or(tokens) } else { tokens.or(key) };
-    found.ok_or("it holds neither an access token nor an API key")
+    match tokens(raw) {
+        Some(tokens) if !(key && by_key) => Ok(tokens),
+        Some(_) | None if key => Err(Error::ApiKey { path: path.to_owned() }),
+        Some(_) | None => Err(malformed(path, "it holds no access token")),
+    }
 }
 
 fn is_api_key_mode(mode: &str) -> bool {

@@ -7,7 +7,7 @@ use http::header::InvalidHeaderValue;
 use jiff::Timestamp;
 
 use super::Credentials;
-use super::file::{Identity, Tokens};
+use super::file::Tokens;
 use super::token::Claims;
 
 /// A token is renewed this long before its end, see `docs/wire.md`.
@@ -15,29 +15,26 @@ const MARGIN: Duration = Duration::from_mins(5);
 /// A token whose end cannot be read is renewed at this age.
 const LONGEST_USE: Duration = Duration::from_hours(8 * 24);
 
-/// One identity, ready to be sent.
+/// One login, ready to be sent.
 pub(super) struct Held {
-    pub(super) identity: Identity,
+    pub(super) tokens: Tokens,
     pub(super) credentials: Credentials,
     pub(super) claims: Claims,
 }
 
 impl Held {
-    /// Prepares `identity` as the `generation`th.
+    /// Prepares `tokens` as the `generation`th.
     ///
     /// # Errors
     ///
     /// When a token or the account id has characters that no header can carry.
-    pub(super) fn new(identity: Identity, generation: u64) -> Result<Self, InvalidHeaderValue> {
-        let (token, claims) = match &identity {
-            Identity::ChatGpt(tokens) => (&tokens.access, tokens.claims()),
-            Identity::ApiKey(key) => (key, Claims::default()),
-        };
-        let mut authorization = HeaderValue::try_from(format!("Bearer {token}"))?;
+    pub(super) fn new(tokens: Tokens, generation: u64) -> Result<Self, InvalidHeaderValue> {
+        let claims = tokens.claims();
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", tokens.access))?;
         authorization.set_sensitive(true);
         let account_id = claims.account_id.as_deref().map(HeaderValue::try_from).transpose()?;
         let credentials = Credentials { authorization, account_id, generation, issued: false };
-        Ok(Self { identity, credentials, claims })
+        Ok(Self { tokens, credentials, claims })
     }
 
     /// Prepares tokens that the endpoint has just issued.
@@ -50,7 +47,7 @@ impl Held {
         generation: u64,
         now: Timestamp,
     ) -> Result<Self, InvalidHeaderValue> {
-        let mut held = Self::new(Identity::ChatGpt(tokens), generation)?;
+        let mut held = Self::new(tokens, generation)?;
         held.credentials.issued = true;
         if held.is_due(now) {
             // New and yet about to end: the clocks disagree, or tokens are short-lived. To go by
@@ -60,20 +57,12 @@ impl Held {
         Ok(held)
     }
 
-    /// The tokens, if this is a `ChatGPT` login.
-    pub(super) fn tokens(&self) -> Option<&Tokens> {
-        match &self.identity {
-            Identity::ChatGpt(tokens) => Some(tokens),
-            Identity::ApiKey(_) => None,
-        }
-    }
-
     /// Whether it is time to renew, and possible at all.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        let Some(tokens) = self.tokens().filter(|it| it.refresh.is_some()) else {
+        if self.tokens.refresh.is_none() {
             return false;
-        };
-        match (self.claims.expires_at, tokens.last_refresh) {
+        }
+        match (self.claims.expires_at, self.tokens.last_refresh) {
             (Some(end), _) => Duration::from_secs(end).saturating_sub(MARGIN) <= since_epoch(now),
             (None, Some(at)) => since_epoch(at) + LONGEST_USE < since_epoch(now),
             (None, None) => false,
@@ -104,7 +93,7 @@ mod tests {
         let last_refresh = last_refresh.map(|at| Timestamp::from_second(at).unwrap());
         let tokens =
             Tokens { access, id: None, refresh: Some("r".into()), account_id: None, last_refresh };
-        Held::new(Identity::ChatGpt(tokens), 1).unwrap()
+        Held::new(tokens, 1).unwrap()
     }
 
     #[test]
@@ -128,16 +117,15 @@ mod tests {
     #[test]
     fn without_a_refresh_token_nothing_is_due() {
         let now = Timestamp::from_second(NOW).unwrap();
-        let mut tokens = held(Some(NOW - 1), None).tokens().unwrap().clone();
+        let mut tokens = held(Some(NOW - 1), None).tokens;
         tokens.refresh = None;
-        assert!(!Held::new(Identity::ChatGpt(tokens), 1).unwrap().is_due(now));
-        assert!(!Held::new(Identity::ApiKey("sk-1".into()), 1).unwrap().is_due(now));
+        assert!(!Held::new(tokens, 1).unwrap().is_due(now));
     }
 
     #[test]
     fn a_token_that_is_issued_about_to_end_is_used_until_it_is_refused() {
         let now = Timestamp::from_second(NOW).unwrap();
-        let tokens = held(Some(NOW - 3600), Some(NOW)).tokens().unwrap().clone();
+        let tokens = held(Some(NOW - 3600), Some(NOW)).tokens;
         let held = Held::issued(tokens, 2, now).unwrap();
         assert!(!held.is_due(now) && held.is_alive(now));
     }
@@ -155,7 +143,7 @@ mod tests {
                 account_id: file.map(str::to_owned),
                 last_refresh: None,
             };
-            let held = Held::new(Identity::ChatGpt(tokens), 1).unwrap();
+            let held = Held::new(tokens, 1).unwrap();
             assert_eq!(held.credentials.account_id().map(|it| it.to_str().unwrap()), want);
         }
         check(Some("file"), Some("id"), Some("access"), Some("file"));

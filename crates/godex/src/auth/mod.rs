@@ -44,7 +44,7 @@ impl Credentials {
         &self.authorization
     }
 
-    /// The value of `chatgpt-account-id`; an API-key login has none.
+    /// The value of `chatgpt-account-id`, if the login tells.
     pub(crate) fn account_id(&self) -> Option<&HeaderValue> {
         self.account_id.as_ref()
     }
@@ -85,8 +85,8 @@ pub(crate) struct Settings {
     pub(crate) originator: HeaderValue,
 }
 
-/// Why there are no credentials. Only [`Error::Missing`], [`Error::Unreadable`] and
-/// [`Error::Malformed`] name a path; the others may be shown to a client.
+/// Why there are no credentials. Only [`Error::Rejected`] and [`Error::Unavailable`] name no path
+/// and may be shown to a client.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// Nobody has logged in here.
@@ -110,6 +110,12 @@ pub(crate) enum Error {
         path: PathBuf,
         /// What is wrong with it; never a piece of it.
         reason: &'static str,
+    },
+    /// The file is a login of another kind, which the backend does not take.
+    #[error("`{}` holds an API key, not a ChatGPT login", path.display())]
+    ApiKey {
+        /// The file.
+        path: PathBuf,
     },
     /// The login has ended; only a person can bring it back.
     #[error("{0}")]
@@ -137,10 +143,10 @@ pub(crate) enum Rejection {
          `godex login` or `codex login`"
     )]
     NoRefreshToken,
-    /// An API key cannot be renewed.
+    /// Somebody has put an API key in the place of the login.
     #[error(
-        "the API key in the login file was refused: log in with ChatGPT, with `godex login` or \
-         `codex login`"
+        "the login file holds an API key now, not a ChatGPT login: log in again with `godex login` \
+         or `codex login`"
     )]
     ApiKey,
     /// Another program has used the refresh token.
@@ -169,8 +175,6 @@ pub(crate) struct Status {
     pub(crate) account_tail: Option<String>,
     /// When the access token ends, in seconds since the Unix epoch.
     pub(crate) expires_at: Option<u64>,
-    /// Whether this is an API key instead of a `ChatGPT` login.
-    pub(crate) api_key: bool,
     /// Why the login is over, if it is.
     pub(crate) ended: Option<Rejection>,
 }
@@ -204,7 +208,10 @@ impl Login {
     }
 
     async fn current_within(&self, patience: Duration) -> Result<Credentials, Error> {
-        self.shared.look().await;
+        self.look().await;
+        if let Some(rejection @ Rejection::ApiKey) = self.shared.ended() {
+            return Err(Error::Rejected(rejection));
+        }
         let held = self.shared.held();
         let now = refresh::now();
         if !self.shared.settings.allow_refresh || !held.is_due(now) {
@@ -258,6 +265,11 @@ impl Login {
         }
     }
 
+    /// Notices that somebody else has written the file, if that was not looked at just now.
+    pub(crate) async fn look(&self) {
+        self.shared.look().await;
+    }
+
     /// What may be said about the login.
     pub(crate) fn status(&self) -> Status {
         let held = self.shared.held();
@@ -266,7 +278,6 @@ impl Login {
             plan: held.claims.plan.clone(),
             account_tail,
             expires_at: held.claims.expires_at,
-            api_key: held.tokens().is_none(),
             ended: self.shared.ended(),
         }
     }
@@ -287,8 +298,6 @@ pub(crate) struct Described {
     pub(crate) last_refresh: Option<jiff::Timestamp>,
     /// Whether there is something to renew it with.
     pub(crate) renewable: bool,
-    /// Whether this is an API key instead of a `ChatGPT` login.
-    pub(crate) api_key: bool,
 }
 
 /// Reads a login file without using it. Blocks the thread for a moment.
@@ -297,28 +306,15 @@ pub(crate) struct Described {
 ///
 /// When there is no login in it.
 pub(crate) fn describe(path: &std::path::Path) -> Result<Described, Error> {
-    Ok(match file::read(path)?.identity {
-        file::Identity::ChatGpt(tokens) => {
-            let claims = tokens.claims();
-            Described {
-                plan: claims.plan,
-                email: tokens.id.as_deref().and_then(token::email),
-                account_tail: claims.account_id.as_deref().map(token::tail),
-                expires_at: claims.expires_at,
-                last_refresh: tokens.last_refresh,
-                renewable: tokens.refresh.is_some(),
-                api_key: false,
-            }
-        }
-        file::Identity::ApiKey(_) => Described {
-            plan: None,
-            email: None,
-            account_tail: None,
-            expires_at: None,
-            last_refresh: None,
-            renewable: false,
-            api_key: true,
-        },
+    let tokens = file::read(path)?.tokens;
+    let claims = tokens.claims();
+    Ok(Described {
+        plan: claims.plan,
+        email: tokens.id.as_deref().and_then(token::email),
+        account_tail: claims.account_id.as_deref().map(token::tail),
+        expires_at: claims.expires_at,
+        last_refresh: tokens.last_refresh,
+        renewable: tokens.refresh.is_some(),
     })
 }
 

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::endpoint::{self, Refusal};
-use super::file::{self, Identity, Snapshot, Tokens};
+use super::file::{self, Snapshot, Tokens};
 use super::held::Held;
 use super::shared::Shared;
 use super::{Error, Rejection};
@@ -80,18 +80,14 @@ pub(super) async fn run(shared: &Shared, reason: Reason) -> Result<Arc<Held>, Er
     shared.may_ask_now()?;
     let _lock = exclusive(&shared.settings.auth_path).await?;
     let (mut snapshot, mut held) = shared.reread().await?;
-    if shared.is_unsaved()
-        && let Some(tokens) = held.tokens()
-    {
-        save(shared, tokens.clone(), snapshot, Arc::clone(&held)).await;
+    if shared.is_unsaved() {
+        save(shared, held.tokens.clone(), snapshot, Arc::clone(&held)).await;
         (snapshot, held) = shared.reread().await?;
     }
     if reason.is_settled(&held, may_ask) {
         return Ok(held);
     }
-    let Some(old) = held.tokens() else {
-        return Err(Error::Rejected(Rejection::ApiKey));
-    };
+    let old = &held.tokens;
     let Some(refresh_token) = &old.refresh else {
         return Err(Error::Rejected(Rejection::NoRefreshToken));
     };
@@ -153,7 +149,7 @@ async fn save(shared: &Shared, tokens: Tokens, snapshot: Snapshot, new: Arc<Held
     let (path, issued) = (shared.settings.auth_path.clone(), tokens.clone());
     let saved = tokio::task::spawn_blocking(move || store(&path, &issued, snapshot)).await;
     match saved.unwrap_or_else(|error| Saved::Failed(io::Error::other(error))) {
-        Saved::Written => shared.serve(new, Some(Identity::ChatGpt(tokens))),
+        Saved::Written => shared.serve(new, Some(tokens)),
         Saved::Theirs(found) => shared.adopt(&found).unwrap_or_else(|_| shared.serve(new, None)),
         Saved::Failed(error) => {
             if !shared.is_unsaved() {
@@ -178,25 +174,20 @@ enum Saved {
 
 fn store(path: &Path, tokens: &Tokens, before: Snapshot) -> Saved {
     let mut raw: Map<String, Value> = match file::read(path) {
-        Ok(found) if refresh_token(&found) != refresh_token(&before) => {
+        Ok(found) if found.tokens.refresh != before.tokens.refresh => {
             return Saved::Theirs(Box::new(found));
         }
         Ok(found) => found.raw,
-        // Logged out while we asked.
-        Err(Error::Missing { .. }) => return Saved::Failed(io::ErrorKind::NotFound.into()),
+        // Logged out while we asked, or in with an API key.
+        Err(Error::Missing { .. } | Error::ApiKey { .. }) => {
+            return Saved::Failed(io::ErrorKind::NotFound.into());
+        }
         Err(_) => before.raw,
     };
     file::merge(&mut raw, tokens);
     match file::write(path, &raw) {
         Ok(()) => Saved::Written,
         Err(error) => Saved::Failed(error),
-    }
-}
-
-fn refresh_token(snapshot: &Snapshot) -> Option<&str> {
-    match &snapshot.identity {
-        Identity::ChatGpt(tokens) => tokens.refresh.as_deref(),
-        Identity::ApiKey(_) => None,
     }
 }
 

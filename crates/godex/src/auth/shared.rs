@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::file::{self, Identity, Snapshot, Stamp};
+use super::file::{self, Snapshot, Stamp, Tokens};
 use super::gate::Gate;
 use super::held::Held;
 use super::refresh::{self, Reason};
@@ -44,7 +44,7 @@ struct Disk {
     /// The state of the file that was read last; nothing after a write of ours.
     seen: Option<Stamp>,
     /// What that state says.
-    identity: Identity,
+    tokens: Tokens,
     /// When to try again to write the tokens that only memory has.
     unsaved: Option<Instant>,
     gate: Gate,
@@ -62,10 +62,10 @@ impl Shared {
     /// When there is no login in it.
     pub(super) fn open(settings: Settings, http: HttpClient, tasks: Tasks) -> Result<Self, Error> {
         let snapshot = file::read(&settings.auth_path)?;
-        let held = held(&settings, snapshot.identity.clone(), 1)?;
+        let held = held(&settings, snapshot.tokens.clone(), 1)?;
         let disk = Disk {
             seen: Some(snapshot.stamp),
-            identity: snapshot.identity,
+            tokens: snapshot.tokens,
             unsaved: None,
             gate: Gate::default(),
         };
@@ -97,7 +97,12 @@ impl Shared {
             (stamp.is_some() && stamp != disk.seen, disk.unsaved.is_some_and(|at| at <= now))
         };
         if changed && let Err(error) = self.reread().await {
-            tracing::error!(%error, "auth.json has changed but cannot be used: keeping the last login");
+            match error {
+                Error::Rejected(rejection) => tracing::error!("{rejection}"),
+                error => {
+                    tracing::error!(%error, "auth.json has changed but cannot be used: keeping the last login")
+                }
+            }
             lock(&self.disk).seen = stamp;
         }
         if unsaved {
@@ -117,7 +122,8 @@ impl Shared {
     ///
     /// # Errors
     ///
-    /// When the file holds no login; the one in memory stays.
+    /// When the file holds no login; the one in memory stays, unless somebody has put an API key
+    /// in its place.
     pub(super) async fn reread(&self) -> Result<(Snapshot, Arc<Held>), Error> {
         let path = self.settings.auth_path.clone();
         let snapshot =
@@ -126,7 +132,16 @@ impl Shared {
                     path: self.settings.auth_path.clone(),
                     reason: error.to_string(),
                 }
-            })??;
+            })?;
+        let snapshot = match snapshot {
+            Err(Error::ApiKey { .. }) => {
+                self.end(Rejection::ApiKey);
+                // Whatever comes next is news, even the file of before.
+                lock(&self.disk).seen = None;
+                return Err(Error::Rejected(Rejection::ApiKey));
+            }
+            other => other?,
+        };
         let held = self.adopt(&snapshot)?;
         Ok((snapshot, held))
     }
@@ -143,13 +158,13 @@ impl Shared {
             disk.seen = Some(snapshot.stamp);
             disk.gate.doubt();
         }
-        if disk.identity == snapshot.identity {
+        if disk.tokens == snapshot.tokens {
             // Possibly older than what we hold, if ours could not be written.
             return Ok(old);
         }
         let generation = old.credentials.generation();
-        let mut new = held(&self.settings, snapshot.identity.clone(), generation)?;
-        disk.identity = snapshot.identity.clone();
+        let mut new = held(&self.settings, snapshot.tokens.clone(), generation)?;
+        disk.tokens = snapshot.tokens.clone();
         disk.unsaved = None;
         disk.gate = Gate::default();
         if !new.credentials.is_same(&old.credentials) {
@@ -162,12 +177,12 @@ impl Shared {
     }
 
     /// Serves `new`, which the file holds as `written` or not at all.
-    pub(super) fn serve(&self, new: Arc<Held>, written: Option<Identity>) -> Arc<Held> {
+    pub(super) fn serve(&self, new: Arc<Held>, written: Option<Tokens>) -> Arc<Held> {
         let mut disk = lock(&self.disk);
         disk.gate = Gate::default();
         disk.unsaved = written.is_none().then(|| clock::monotonic() + SAVE_EVERY);
-        if let Some(identity) = written {
-            disk.identity = identity;
+        if let Some(tokens) = written {
+            disk.tokens = tokens;
             disk.seen = None;
         }
         self.held.store(Arc::clone(&new));
@@ -242,8 +257,8 @@ fn is_under_way(flight: &Flight) -> bool {
     flight.has_changed().is_ok() && flight.borrow().is_none()
 }
 
-fn held(settings: &Settings, identity: Identity, generation: u64) -> Result<Held, Error> {
-    Held::new(identity, generation).map_err(|_| Error::Malformed {
+fn held(settings: &Settings, tokens: Tokens, generation: u64) -> Result<Held, Error> {
+    Held::new(tokens, generation).map_err(|_| Error::Malformed {
         path: settings.auth_path.clone(),
         reason: "its token has characters that no header can carry",
     })

@@ -1,6 +1,7 @@
 //! The login against a token endpoint and other writers of its file.
 
 mod issuer;
+mod no_login;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -448,33 +449,6 @@ async fn a_slow_endpoint_does_not_hold_up_a_token_that_is_still_good() {
     issuer.permits.add_permits(1);
     assert_bearer(&login.current().await.unwrap(), "a2");
     assert_eq!(issuer.calls(), 1);
-}
-
-#[tokio::test]
-async fn an_api_key_is_sent_and_never_renewed() {
-    let issuer = Issuer::start(rotating).await;
-    let home = Home::new(&Value::Null);
-    fs::write(home.path(), r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1"}"#).unwrap();
-    let login = home.login(&issuer, true);
-    let seen = login.current().await.unwrap();
-    assert_bearer(&seen, "sk-1");
-    assert!(seen.account_id().is_none() && login.status().api_key);
-    assert!(matches!(login.renew(&seen).await, Err(Error::Rejected(Rejection::ApiKey))));
-    assert_eq!(issuer.calls(), 0);
-}
-
-#[test]
-fn where_there_is_no_login_opening_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        auth_path: folder.path().join("auth.json"),
-        allow_refresh: true,
-        token_url: Uri::from_static("http://127.0.0.1:1/"),
-        user_agent: HeaderValue::from_static("godex/test"),
-        originator: HeaderValue::from_static("codex_cli_rs"),
-    };
-    let opened = Login::open(settings, client(Duration::from_secs(5)), Tasks::default());
-    assert!(matches!(opened.map(|_| ()), Err(Error::Missing { .. })));
 }
 
 #[tokio::test]

@@ -50,6 +50,7 @@ pub(super) fn no_login(error: &auth::Error) -> Failure {
             auth::Error::Missing { path } => format!("{} does not exist", path.display()),
             auth::Error::Unreadable { .. }
             | auth::Error::Malformed { .. }
+            | auth::Error::ApiKey { .. }
             | auth::Error::Rejected(_)
             | auth::Error::Unavailable { .. } => error.to_string(),
         };
@@ -60,6 +61,7 @@ pub(super) fn no_login(error: &auth::Error) -> Failure {
             .help("let this user read it (chmod 600, chown), or name another with --auth-path"),
         auth::Error::Missing { .. }
         | auth::Error::Malformed { .. }
+        | auth::Error::ApiKey { .. }
         | auth::Error::Rejected(_)
         | auth::Error::Unavailable { .. } => {
             failure(Exit::NotLoggedIn, "not logged in to ChatGPT")

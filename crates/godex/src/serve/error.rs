@@ -327,6 +327,7 @@ fn problem_look(problem: &Problem) -> Look {
                 auth::Error::Missing { .. }
                 | auth::Error::Unreadable { .. }
                 | auth::Error::Malformed { .. }
+                | auth::Error::ApiKey { .. }
                 | auth::Error::Rejected(_) => Look { retry: Some(false), ..look },
             }
         }
@@ -456,7 +457,10 @@ fn login_words(error: &auth::Error) -> String {
     match error {
         auth::Error::Rejected(rejection) => format!("The proxy cannot use its own login: {rejection}."),
         auth::Error::Unavailable { .. } => format!("The proxy cannot use its own login: {error}."),
-        auth::Error::Missing { .. } | auth::Error::Unreadable { .. } | auth::Error::Malformed { .. } => {
+        auth::Error::Missing { .. }
+        | auth::Error::Unreadable { .. }
+        | auth::Error::Malformed { .. }
+        | auth::Error::ApiKey { .. } => {
             "The proxy has no ChatGPT login that it can read. On the machine that runs it, log in with `godex login` or `codex login`.".to_owned()
         }
     }

@@ -207,7 +207,7 @@ async fn direct(
     let mut plain = match route {
         Route::Document => return Ok(Routed::Plain(openapi::document())),
         Route::Health => return Ok(Routed::Plain(health::health())),
-        Route::Ready => return Ok(Routed::Plain(health::ready(app))),
+        Route::Ready => return Ok(Routed::Plain(health::ready(app).await)),
         Route::Root => return Ok(Routed::Plain(answer::json(StatusCode::OK, ROOT))),
         Route::Responses | Route::Chat => {
             let key = admit::caller(app, &parts.headers).await?;

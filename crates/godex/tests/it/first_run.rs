@@ -46,6 +46,21 @@ fn a_file_without_a_login_is_none() {
 }
 
 #[test]
+fn an_api_key_is_no_login() {
+    let home = Home::empty();
+    let path = home.write(".codex/auth.json", r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1"}"#);
+    let cause = format!("  cause: `{}` holds an API key, not a ChatGPT login\n", path.display());
+    for command in [&["proxy", "--api-key=k", "--listen=:0"][..], &["login", "status"]] {
+        let ended = home.run(command, &[]);
+        assert_eq!(ended.code, Some(4), "{}", ended.stderr);
+        assert!(ended.stderr.starts_with("error: not logged in to ChatGPT\n"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(&cause), "{}", ended.stderr);
+        assert!(ended.stderr.contains("  help:  sign in              godex login"));
+        assert!(!ended.stderr.contains("sk-1"));
+    }
+}
+
+#[test]
 fn without_a_key_three_ways_to_one_are_shown() {
     let ended = Home::logged_in().run(&["proxy", "--listen=127.0.0.1:0"], &[]);
     assert_eq!(ended.code, Some(REFUSED));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::client::Reply;
 use crate::stage::{Stage, Strict, four_ways, play, question, together};
 
 /// The tokens in the login file.
@@ -12,6 +13,16 @@ fn tokens(stage: &Stage<Strict>) -> Value {
     let path = stage.home.path().join(".codex/auth.json");
     let login: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     login["tokens"].clone()
+}
+
+/// Asks whether it is ready until the answer has this status.
+async fn becomes(stage: &Stage<Strict>, status: u16) -> Reply {
+    loop {
+        let reply = stage.proxy.get("/readyz").await;
+        if reply.status == status {
+            return reply;
+        }
+    }
 }
 
 #[test]
@@ -150,5 +161,29 @@ fn a_login_on_disk_that_is_refused_as_well_is_renewed_for_the_same_request() {
         stage.backend.mock.expire_tokens();
         stage.proxy.responses(&question("hi")).await.fine();
         assert_eq!(stage.backend.mock.token_posts(), 1);
+    });
+}
+
+#[test]
+fn an_api_key_in_the_place_of_the_login_is_told_until_the_login_is_back() {
+    play(async {
+        let stage = Stage::with_login(&["--allow-refresh"]).await;
+        let path = stage.home.path().join(".codex/auth.json");
+        let login = std::fs::read_to_string(&path).unwrap();
+        stage.home.write(".codex/auth.json", r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1"}"#);
+        let unready = becomes(&stage, 503).await;
+        assert!(unready.body.contains("holds an API key now"), "{}", unready.body);
+        for call in four_ways("hi") {
+            let reply = stage.proxy.send(call).await;
+            let (status, _, code) = reply.error();
+            assert_eq!((status, code.as_str()), (502, "upstream_auth"), "{}", reply.body);
+            assert!(reply.message().contains("`godex login`"), "{}", reply.message());
+        }
+        assert!(stage.sent().is_empty());
+        stage.home.write(".codex/auth.json", &login);
+        // Nobody has to send a request for the new login to be noticed.
+        becomes(&stage, 200).await;
+        stage.proxy.responses(&question("hi")).await.fine();
+        assert_eq!(stage.backend.mock.token_posts(), 0);
     });
 }

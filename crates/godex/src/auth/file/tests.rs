@@ -7,30 +7,33 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn read_text(text: &str) -> Result<Identity, Error> {
+fn read_text(text: &str) -> Result<Tokens, Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auth.json");
     fs::write(&path, text).unwrap();
-    read(&path).map(|it| it.identity)
+    read(&path).map(|it| it.tokens)
 }
 
 #[test]
 fn every_form_of_the_file_is_understood() {
     #[track_caller]
-    fn check(text: &str, expected: Option<&Identity>) {
+    fn check(text: &str, expected: Option<&Tokens>) {
         let found = read_text(text).ok();
         assert!(found.as_ref() == expected, "{text}");
     }
-    let tokens = |id: Option<&str>, account_id: Option<&str>| {
-        Identity::ChatGpt(Tokens {
-            access: "a".into(),
-            id: id.map(str::to_owned),
-            refresh: Some("r".into()),
-            account_id: account_id.map(str::to_owned),
-            last_refresh: None,
-        })
+    #[track_caller]
+    fn is_key(text: &str) {
+        let Err(error) = read_text(text) else { panic!("a login") };
+        assert!(matches!(error, Error::ApiKey { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains("sk-1"));
+    }
+    let tokens = |id: Option<&str>, account_id: Option<&str>| Tokens {
+        access: "a".into(),
+        id: id.map(str::to_owned),
+        refresh: Some("r".into()),
+        account_id: account_id.map(str::to_owned),
+        last_refresh: None,
     };
-    let key = Identity::ApiKey("sk-1".into());
     check(
         r#"{"auth_mode":"chatgpt","OPENAI_API_KEY":null,"tokens":{"id_token":"i","access_token":"a","refresh_token":"r","account_id":"acc"}}"#,
         Some(&tokens(Some("i"), Some("acc"))),
@@ -39,12 +42,9 @@ fn every_form_of_the_file_is_understood() {
         r#"{"OPENAI_API_KEY":"sk-1","tokens":{"access_token":"a","refresh_token":"r","account_id":null}}"#,
         Some(&tokens(None, None)),
     );
-    check(r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":null}"#, Some(&key));
-    check(
-        r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":{"access_token":"a"}}"#,
-        Some(&key),
-    );
-    check(r#"{"OPENAI_API_KEY":"sk-1"}"#, Some(&key));
+    is_key(r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":null}"#);
+    is_key(r#"{"auth_mode":"apikey","OPENAI_API_KEY":"sk-1","tokens":{"access_token":"a"}}"#);
+    is_key(r#"{"OPENAI_API_KEY":"sk-1"}"#);
     check(
         r#"{"auth_mode":"apikey","OPENAI_API_KEY":"","tokens":{"access_token":"a","refresh_token":"r"}}"#,
         Some(&tokens(None, None)),
@@ -58,7 +58,7 @@ fn every_form_of_the_file_is_understood() {
 #[test]
 fn the_date_of_the_last_refresh_is_read() {
     let text = r#"{"tokens":{"access_token":"a"},"last_refresh":"2026-11-22T09:46:00.134265825Z"}"#;
-    let Ok(Identity::ChatGpt(tokens)) = read_text(text) else { panic!("tokens") };
+    let Ok(tokens) = read_text(text) else { panic!("tokens") };
     assert_eq!(tokens.last_refresh.unwrap().as_nanosecond(), 1_795_340_760_134_265_825);
 }
 
@@ -147,7 +147,7 @@ fn new_tokens_change_nothing_else() {
 }"#;
     assert_eq!(fs::read_to_string(&path).unwrap(), expected);
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(read(&path).unwrap().identity == Identity::ChatGpt(tokens));
+    assert!(read(&path).unwrap().tokens == tokens);
 }
 
 #[test]

@@ -33,12 +33,7 @@ pub(super) fn login(
     let shown = checks.shown(path);
     let sign_in = ways.with("godex login", &["auth_path"]);
     let found = match auth::describe(path) {
-        Ok(found) if !found.api_key => found,
-        Ok(_) => {
-            let what = format!("{shown} holds an API key, which the backend refuses");
-            checks.fail("login", HERE, what, sign_in);
-            return Login::NotNow;
-        }
+        Ok(found) => found,
         Err(auth::Error::Missing { .. }) => {
             let what = format!("nobody is signed in: {shown} is not there");
             checks.fail("login", HERE, what, sign_in);

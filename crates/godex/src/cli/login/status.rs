@@ -71,7 +71,6 @@ fn json(found: &Described, path: &Path, owner: Owner) -> Value {
         "logged_in": true,
         "path": path.display().to_string(),
         "owner": name(owner),
-        "kind": if found.api_key { "api_key" } else { "chatgpt" },
         "plan": found.plan,
         "email": found.email,
         "account_tail": found.account_tail,
@@ -89,11 +88,6 @@ fn text(found: &Described, path: &Path, owner: Owner) -> String {
         Owner::Codex => "shared with the Codex CLI",
     };
     let place = format!("  file     {}  ({owner})\n", path.display());
-    if found.api_key {
-        return format!(
-            "logged in with an API key, which the Codex backend refuses: godex login\n{place}"
-        );
-    }
     let plan = found.plan.as_deref().unwrap_or("plan unknown");
     let email = found.email.as_deref().map(|it| format!(", {it}")).unwrap_or_default();
     let tail = found.account_tail.as_deref().unwrap_or("?");

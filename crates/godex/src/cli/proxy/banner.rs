@@ -70,9 +70,6 @@ pub(super) fn mock(
 
 /// Whose login it is, without what nobody should read over a shoulder.
 fn account(login: &auth::Status) -> String {
-    if login.api_key {
-        return "an API key, not a ChatGPT login: the Codex backend refuses those".to_owned();
-    }
     let plan = login.plan.as_deref().unwrap_or("plan unknown");
     let tail = login.account_tail.as_deref().unwrap_or("?");
     format!("ChatGPT {plan} (account …{tail})")
