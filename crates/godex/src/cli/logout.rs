@@ -47,6 +47,7 @@ pub(super) fn run(
     remove(path).map_err(|error| {
         Failure::new(Exit::Config, format!("cannot remove {}", path.display()))
             .cause(error.to_string())
+            .help("let its owner remove it, or somebody who may write to its folder")
     })?;
     talk.note(&format!("removed {}", path.display()));
     talk.note("a running proxy keeps its login in memory until it is stopped");

@@ -88,6 +88,27 @@ pub(super) fn run(
     outcome.map(|()| Exit::Success)
 }
 
+/// The settings of a proxy that somebody else will start with these arguments; what it would refuse
+/// is refused.
+///
+/// # Errors
+///
+/// When a setting cannot be used, or a subcommand is meant.
+pub(super) fn settle(
+    args: Args,
+    matches: &ArgMatches,
+    surroundings: &Surroundings,
+) -> Result<Config, Failure> {
+    let mut flags = args.flags;
+    if args.action.is_some() {
+        let what = "a service runs godex proxy itself, not one of its subcommands";
+        return Err(Failure::new(Exit::Usage, what).help("leave the subcommand out"));
+    }
+    flags.prefer_closer_key(matches.subcommand_matches("proxy").unwrap_or(matches));
+    // Nobody is there to type a key.
+    flags.resolve(surroundings, &mut io::empty()).map_err(|error| settings::refused(&error))
+}
+
 /// Does what the subcommand says, with the files that the flags name.
 fn act(
     action: Action,

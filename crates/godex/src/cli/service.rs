@@ -1,9 +1,11 @@
 //! `godex service`: the proxy as a service of this user, by systemd or launchd.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,9 +13,9 @@ use clap::Subcommand;
 use serde_json::json;
 
 use super::report::{Exit, Failure};
-use super::settings;
 use super::talk::{Talk, pretty};
-use crate::config::{self, Surroundings};
+use super::{Command as Asked, Godex, Settings, command_line, proxy, settings};
+use crate::config::{self, Config, Surroundings};
 use crate::store::file;
 
 /// `godex service`.
@@ -63,16 +65,87 @@ pub(super) fn run(
             let program = std::env::current_exe().map_err(|error| {
                 Failure::new(Exit::Failure, "cannot find this program").cause(error.to_string())
             })?;
-            let text = manager.text(&program, &flags);
+            let Some(config) = settled(&flags, surroundings)? else {
+                return Ok(Exit::Success);
+            };
+            let home = surroundings.in_home("").map_err(|error| settings::refused(&error))?;
+            let folders = Folders::written_by(&config, home);
+            let text = manager.text(&program, &flags, &folders);
             if print {
                 return talk.say(&text);
             }
-            install(manager, &text, surroundings, talk)
+            install(manager, &text, &folders, surroundings, talk)
         }
         Action::Uninstall => uninstall(manager, surroundings, talk),
         Action::Status { json: false } => status(manager, surroundings, talk),
         Action::Status { json: true } => document(manager, surroundings, talk),
     }
+}
+
+/// What a proxy with these flags and the settings file would do; `None` when they asked for help,
+/// which has been printed.
+fn settled(flags: &[String], surroundings: &Surroundings) -> Result<Option<Config>, Failure> {
+    let words = ["godex", "proxy"].into_iter().chain(flags.iter().map(String::as_str));
+    let words: Vec<OsString> = words.map(OsString::from).collect();
+    let file = Settings::read(&words, surroundings).read;
+    let file = file.map_err(|error| settings::unread(&error))?;
+    match command_line::parse(&words, false, file.as_ref())? {
+        Some((Godex { command: Asked::Proxy(args), .. }, matches)) => {
+            proxy::settle(*args, &matches, surroundings).map(Some)
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// The folders that a service writes to.
+struct Folders {
+    home: PathBuf,
+    all: BTreeSet<PathBuf>,
+}
+
+impl Folders {
+    /// Those of the login, which is renewed, of the keys, beside which a secret is kept, and of the
+    /// usage log. A service begins in the home folder.
+    fn written_by(config: &Config, home: PathBuf) -> Self {
+        let files = [&config.auth_path, &config.keys_path, &config.stats_path];
+        let folders = files.map(|file| home.join(file).parent().map(Path::to_owned));
+        let all = folders.into_iter().flatten().filter(|it| it != Path::new("/dev")).collect();
+        Self { home, all }
+    }
+
+    /// Makes those that there are not: only what is there is opened to a service.
+    fn make(&self) -> Result<(), Failure> {
+        self.all.iter().try_for_each(|folder| {
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+            made.map_err(|error| unwritten(folder, &error))
+        })
+    }
+
+    /// They are what systemd has to leave open.
+    fn open(&self) -> String {
+        let word = |folder: &PathBuf| {
+            let path = match folder.strip_prefix(&self.home) {
+                Ok(rest) if rest.as_os_str().is_empty() => "%h".to_owned(),
+                Ok(rest) => format!("%h/{}", rest.display().to_string().replace('%', "%%")),
+                Err(_) => folder.display().to_string().replace('%', "%%"),
+            };
+            // Only a space would make two of it.
+            if path.contains([' ', '"', '\\', '\'']) {
+                format!("\"-{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+            } else {
+                format!("-{path}")
+            }
+        };
+        self.all.iter().map(word).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// A place that is closed to this user.
+fn unwritten(path: &Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Config, format!("cannot write {}", path.display()))
+        .cause(error.to_string())
+        .help("see the file to put it elsewhere: godex service install --print")
+        .help("or run it in a terminal:          godex proxy")
 }
 
 /// Who runs services here.
@@ -104,9 +177,9 @@ impl Manager {
         }
     }
 
-    fn text(self, program: &Path, flags: &[String]) -> String {
+    fn text(self, program: &Path, flags: &[String], folders: &Folders) -> String {
         match self {
-            Self::Systemd => unit(program, flags),
+            Self::Systemd => unit(program, flags, folders),
             Self::Launchd => plist(program, flags),
         }
     }
@@ -168,17 +241,16 @@ fn call(step: Step, place: &Path) -> Result<(), Failure> {
 fn install(
     manager: Manager,
     text: &str,
+    folders: &Folders,
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
     let place = manager.place(surroundings).map_err(|error| settings::refused(&error))?;
     let existed = place.exists();
+    folders.make()?;
     let written = place.parent().map_or(Ok(()), fs::create_dir_all);
     let written = written.and_then(|()| file::replace(&place, text.as_bytes(), PUBLIC));
-    written.map_err(|error: io::Error| {
-        Failure::new(Exit::Failure, format!("cannot write {}", place.display()))
-            .cause(error.to_string())
-    })?;
+    written.map_err(|error| unwritten(&place, &error))?;
     for step in manager.begin() {
         if let Err(failure) = call(step, &place) {
             if !existed {
@@ -257,7 +329,8 @@ fn document(
 }
 
 /// The unit of a user, as closed as the proxy can live in.
-fn unit(program: &Path, flags: &[String]) -> String {
+fn unit(program: &Path, flags: &[String], folders: &Folders) -> String {
+    let open = folders.open();
     let mut command = quoted(&program.display().to_string());
     command.push_str(" proxy");
     for flag in flags {
@@ -279,7 +352,12 @@ NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=strict
 ProtectHome=read-only
-ReadWritePaths=-%h/.codex -%h/.local/state/godex
+# Login, keys and usage log.
+ReadWritePaths={open}
+# The socket of godex status; it stays for a proxy that is started by hand.
+RuntimeDirectory=godex
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
 RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX
 LockPersonality=yes
 UMask=0077
@@ -337,11 +415,23 @@ fn plist(program: &Path, flags: &[String]) -> String {
 mod tests {
     use super::*;
 
+    fn folders(all: &[&str]) -> Folders {
+        Folders { home: "/home/ann".into(), all: all.iter().map(PathBuf::from).collect() }
+    }
+
     #[test]
     fn the_files_say_which_program_with_which_flags() {
         let flags =
             ["--allow-refresh".to_owned(), "--instructions=Be \"brief\" & $5 50%".to_owned()];
         let program = Path::new("/opt/my tools/godex");
-        insta::assert_snapshot!(unit(program, &flags) + "----\n" + &plist(program, &flags));
+        let unit = unit(program, &flags, &folders(&["/home/ann/.codex"]));
+        insta::assert_snapshot!(unit + "----\n" + &plist(program, &flags));
+    }
+
+    #[test]
+    fn folders_are_written_as_systemd_reads_them() {
+        let all = ["/home/ann", "/home/ann/my logs", "/home/anna/5%", "/srv/\"x\"\\"];
+        let expected = r#"-%h "-%h/my logs" -/home/anna/5%% "-/srv/\"x\"\\""#;
+        assert_eq!(folders(&all).open(), expected);
     }
 }

@@ -267,6 +267,36 @@ fn a_service_is_printed_installed_and_taken_away() {
     assert_eq!(refused.code, Some(1));
     assert!(refused.stderr.contains("godex service install --print"), "{}", refused.stderr);
     assert!(!unit.exists());
+    // Flags that the proxy would refuse make no unit.
+    for (flags, told) in [
+        (&["--allow-refesh"][..], "--allow-refresh"),
+        (&["--rate=fast"], "60/m"),
+        (&["--tls-cert=x.pem"], "--tls-key"),
+        (&["--api-key=-"], "--api-key"),
+        (&["keys", "list"], "subcommand"),
+    ] {
+        let ended = home.run(&[&["service", "install", "--"], flags].concat(), &[]);
+        assert_eq!(ended.code, Some(2), "{flags:?}: {}", ended.stderr);
+        assert!(ended.stderr.starts_with("error: "), "{}", ended.stderr);
+        assert!(ended.stderr.contains(told), "{flags:?}: {}", ended.stderr);
+    }
+    home.write(".config/godex/config.toml", "[proxy]\nrat = 1\n");
+    assert_eq!(home.run(&["service", "install", "--print"], &[]).code, Some(78));
+    // Wherever files are put, they can be written.
+    home.write(".config/godex/config.toml", "[proxy]\nstats_path = '~/my logs/usage.jsonl'\n");
+    let elsewhere = ["--keys-path=/srv/keys.json", "--auth-path", "own/auth.json"];
+    let elsewhere =
+        home.run(&[&["service", "install", "--print", "--"][..], &elsewhere].concat(), &[]);
+    let open = elsewhere.stdout.lines().find(|it| it.starts_with("ReadWritePaths=")).unwrap();
+    for folder in ["\"-%h/my logs\"", "-%h/own", "-/srv"] {
+        assert!(open.contains(folder), "{open}");
+    }
+    fs::remove_dir_all(home.path().join(".config/godex")).unwrap();
+    // A folder that cannot be made is told.
+    home.write("file", "");
+    let closed = home.run(&["service", "install", "--", "--stats-path=~/file/x.jsonl"], &[]);
+    assert_eq!(closed.code, Some(78), "{}", closed.stderr);
+    assert!(closed.stderr.contains("--print") && !unit.exists(), "{}", closed.stderr);
     // One that does what it is told, and notes it.
     let tool = home.write("bin/systemctl", "#!/bin/sh\necho \"$@\" >> \"$HOME/told\"\n");
     fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
