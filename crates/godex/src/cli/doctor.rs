@@ -60,14 +60,13 @@ pub(super) fn run(
     let matches = matches.subcommand_matches("doctor").unwrap_or(matches);
     flags.prefer_closer_key(matches);
     let ways = Ways::new(matches);
-    let allow_refresh = flags.allow_refresh();
     let mut checks = Checks::new(surroundings);
     files::settings(file, &ways, &mut checks);
     // A key that would come through standard input is not waited for.
     match flags.resolve(surroundings, &mut b"from-standard-input".as_slice()) {
         Ok(config) => {
             checks.ok("settings", Category::Server, "flags and variables are in order");
-            let login = account::login(&config.auth_path, allow_refresh, &ways, &mut checks);
+            let login = account::login(&config, surroundings, &ways, &mut checks);
             files::keys(&config, &ways, &mut checks);
             files::usage(&config.stats_path, &ways, &mut checks);
             network::check(&config, surroundings, offline, login, &ways, &mut checks);

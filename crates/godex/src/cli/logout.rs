@@ -33,7 +33,7 @@ pub(super) fn run(
     let files = LoginFiles::find(named, surroundings).map_err(|error| settings::refused(&error))?;
     let (path, owner) = files.in_use();
     let path = if args.codex { files.codex() } else { path };
-    if !path.exists() {
+    if !path.try_exists().map_err(|error| closed(path, &error))? {
         talk.note(&format!("nobody is logged in: {} does not exist", path.display()));
         return Ok(Exit::Success);
     }
@@ -44,11 +44,7 @@ pub(super) fn run(
             .help("godex logout --codex   (removes it; the Codex CLI has none then either)")
             .help("codex logout           (the same, by the CLI itself)"));
     }
-    remove(path).map_err(|error| {
-        Failure::new(Exit::Config, format!("cannot remove {}", path.display()))
-            .cause(error.to_string())
-            .help("let its owner remove it, or somebody who may write to its folder")
-    })?;
+    remove(path).map_err(|error| closed(path, &error))?;
     talk.note(&format!("removed {}", path.display()));
     talk.note("a running proxy keeps its login in memory until it is stopped");
     let next = files.in_use();
@@ -56,6 +52,13 @@ pub(super) fn run(
         talk.note(&format!("from now on the login of the Codex CLI is used: {}", next.0.display()));
     }
     Ok(Exit::Success)
+}
+
+/// A file that this user may not remove.
+fn closed(path: &std::path::Path, error: &io::Error) -> Failure {
+    Failure::new(Exit::Config, format!("cannot remove {}", path.display()))
+        .cause(error.to_string())
+        .help("let its owner remove it, or somebody who may write to its folder")
 }
 
 /// Removes the file while nobody renews it.

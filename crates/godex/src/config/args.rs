@@ -307,11 +307,6 @@ impl ProxyArgs {
         self.mock
     }
 
-    /// Whether the login may be renewed over the network.
-    pub(crate) fn allow_refresh(&self) -> bool {
-        self.allow_refresh
-    }
-
     /// What the settings file alone says.
     pub(crate) fn of_file(file: &File) -> Option<Self> {
         let command = file.fill(Self::augment_args(clap::Command::new("")));

@@ -326,7 +326,8 @@ impl Tail {
         let mut options = OpenOptions::new();
         let file = options.read(true).append(true).create(true).mode(file::PRIVATE).open(path);
         // A pipe or a device may be for writing only.
-        let file = file.or_else(|_| OpenOptions::new().append(true).open(path))?;
+        let writing = |error| OpenOptions::new().append(true).open(path).map_err(|_| error);
+        let file = file.or_else(writing)?;
         let metadata = file.metadata()?;
         self.regular = metadata.is_file();
         self.bytes = if self.regular { metadata.len() } else { 0 };

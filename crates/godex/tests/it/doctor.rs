@@ -325,3 +325,25 @@ fn the_login_that_is_refused_and_the_one_that_is_not_there_are_told_apart() {
         is(&found, "upstream", "fail", "godex login");
     });
 }
+
+#[test]
+fn a_token_that_a_running_proxy_renews_is_no_reason_to_worry() {
+    play(async {
+        let stage = Stage::with_login(&["--allow-refresh"]).await;
+        let soon = stage.backend.mock.new_login(Duration::from_mins(30));
+        stage.home.write(".codex/auth.json", &soon);
+        let listen = stage.proxy.address.clone();
+        let (_, found) = rows(&stage.home, &["--offline", "--listen", &listen], &[]);
+        is(&found, "token", "ok", "");
+        let (_, found) = rows(&stage.home, &["--offline", "--listen=127.0.0.1:1"], &[]);
+        is(&found, "token", "warn", "godex config set proxy.allow_refresh true");
+    });
+}
+
+#[test]
+fn a_usage_log_that_is_no_file_is_left_as_it_is() {
+    let (_, found) = rows(&Home::logged_in(), &["--offline", "--stats-path=/dev/null"], &[]);
+    is(&found, "usage", "ok", "");
+    let (_, found) = rows(&Home::logged_in(), &["--offline", "--stats-path=/proc/x.jsonl"], &[]);
+    is(&found, "usage", "fail", "godex proxy --stats-path=");
+}

@@ -1,14 +1,14 @@
 //! The login: whose it is, and until when.
 
-use std::path::Path;
-
 use super::check::{Category, Checks};
 use super::files::private;
-use super::remedy::Remedy;
+use super::remedy::{Remedy, opened};
 use crate::auth;
+use crate::cli::admin;
 use crate::cli::talk::rough;
 use crate::cli::ways::Ways;
 use crate::clock;
+use crate::config::{Config, Surroundings};
 
 /// A token that ends within this is worth a word.
 const SOON: i64 = 3600;
@@ -25,11 +25,12 @@ pub(super) enum Login {
 
 /// Who is signed in, until when, and who can read it.
 pub(super) fn login(
-    path: &Path,
-    allow_refresh: bool,
+    config: &Config,
+    surroundings: &Surroundings,
     ways: &Ways<'_>,
     checks: &mut Checks,
 ) -> Login {
+    let path = &config.auth_path;
     let shown = checks.shown(path);
     let sign_in = ways.with("godex login", &["auth_path"]);
     let found = match auth::describe(path) {
@@ -40,8 +41,9 @@ pub(super) fn login(
             return Login::NotNow;
         }
         Err(error @ auth::Error::Unreadable { .. }) => {
-            let allow = format!("chmod 600 {}", checks.typed(path));
-            checks.fail("login", HERE, error.to_string(), allow);
+            let elsewhere = ways.set("auth_path", "~/godex-login.json");
+            let remedy = opened(path, elsewhere, checks);
+            checks.fail("login", HERE, error.to_string(), remedy);
             return Login::NotNow;
         }
         Err(error) => {
@@ -58,7 +60,8 @@ pub(super) fn login(
         let renew = Remedy::from(ways.set("allow_refresh", "true"));
         renew.or(format!("or sign in again: {sign_in}"))
     };
-    let renews = allow_refresh && found.renewable;
+    let runs = renewed_by_a_running_proxy(config, found.account_tail.as_deref(), surroundings);
+    let renews = (config.allow_refresh || runs) && found.renewable;
     let span = rough(left.unwrap_or(0).unsigned_abs());
     match left {
         None => checks.ok("token", HERE, "has no date"),
@@ -83,4 +86,16 @@ pub(super) fn login(
     }
     private("login-mode", HERE, path, checks);
     if renews && left.is_some_and(|left| left <= 0) { Login::NotNow } else { Login::Good }
+}
+
+/// Whether a proxy that was started with other flags keeps the same login alive.
+fn renewed_by_a_running_proxy(
+    config: &Config,
+    tail: Option<&str>,
+    surroundings: &Surroundings,
+) -> bool {
+    admin::on_port(config.listen.port(), surroundings).is_some_and(|status| {
+        let login = &status["login"];
+        login["renews"] == true && login["account_tail"].as_str() == tail
+    })
 }

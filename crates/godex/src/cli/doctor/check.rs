@@ -93,14 +93,25 @@ pub(super) struct Checks {
 impl Checks {
     /// Nothing yet.
     pub(super) fn new(surroundings: &Surroundings) -> Self {
-        let home = surroundings.in_home("").ok();
-        let home = home.map(|it| it.display().to_string().trim_end_matches('/').to_owned());
-        Self { done: Vec::new(), home: home.filter(|it| !it.is_empty()), since: clock::monotonic() }
+        Self::at(&surroundings.in_home("").unwrap_or_default())
+    }
+
+    /// Nothing yet, of somebody whose home folder this is.
+    pub(super) fn at(home: &Path) -> Self {
+        let home = home.display().to_string().trim_end_matches('/').to_owned();
+        let home = Some(home).filter(|it| !it.is_empty());
+        Self { done: Vec::new(), home, since: clock::monotonic() }
     }
 
     /// A path as it is shown.
     pub(super) fn shown(&self, path: &Path) -> String {
         self.tidy(&path.display().to_string())
+    }
+
+    /// Whether a path is in the home folder, and not the folder itself.
+    pub(super) fn is_at_home(&self, path: &Path) -> bool {
+        let rest = self.home.as_ref().and_then(|home| path.strip_prefix(home).ok());
+        rest.is_some_and(|rest| !rest.as_os_str().is_empty())
     }
 
     /// A path as it is typed: one word of a shell.

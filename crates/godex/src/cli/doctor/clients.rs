@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 
 use super::check::{Category, Checks};
+use super::remedy::opened;
 use crate::cli::connect::{self, WITH_FILES};
 use crate::cli::ways::Ways;
 use crate::config::Surroundings;
@@ -40,7 +41,7 @@ pub(super) fn check(
                 name,
                 HERE,
                 format!("{shown} cannot be read: {error}"),
-                format!("chmod 600 {}", checks.typed(&path)),
+                opened(&path, format!("godex connect {name}"), checks),
             ),
         }
     }

@@ -8,10 +8,11 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::check::{Category, Checks};
-use super::remedy::Remedy;
+use super::remedy::{Remedy, opened};
 use crate::cli::ways::{Ways, quoted};
 use crate::clock;
 use crate::config::{Admission, Config, File, FileError, Problem};
+use crate::store::file;
 use crate::store::keys;
 use crate::store::keys::record::Records;
 
@@ -41,7 +42,7 @@ pub(super) fn settings(
             let remedy = if source.kind() == io::ErrorKind::NotFound {
                 Remedy::from(ways.unnamed())
             } else {
-                format!("chmod 600 {}", checks.typed(path)).into()
+                opened(path, "godex doctor --config ~/godex.toml".to_owned(), checks)
             };
             checks.fail("config", HERE, what, remedy.or("or name a file that is there"));
         }
@@ -95,7 +96,9 @@ pub(super) fn keys(config: &Config, ways: &Ways<'_>, checks: &mut Checks) {
                 keys::Error::File { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
                     Remedy::default()
                 }
-                keys::Error::File { .. } => format!("chmod 600 {typed}").into(),
+                keys::Error::File { .. } => {
+                    opened(&config.keys_path, ways.set("keys_path", "~/godex-keys.json"), checks)
+                }
                 keys::Error::Damaged { .. } => {
                     Remedy::commands([format!("mv {typed} {typed}.damaged"), add])
                 }
@@ -135,24 +138,35 @@ pub(super) fn usage(path: &Path, ways: &Ways<'_>, checks: &mut Checks) {
     let typed = checks.typed(path);
     let elsewhere = ways.set("stats_path", "~/godex-usage.jsonl");
     let aside = || Remedy::from(format!("mv {typed} {typed}.aside")).or(format!("or {elsewhere}"));
+    if fs::metadata(path).is_ok_and(|it| !it.is_file() && !it.is_dir()) {
+        checks.ok("usage", HERE, format!("{shown} is no file: nothing is kept to report"));
+        return;
+    }
     // Opened for appending and closed again: nothing is written.
     match OpenOptions::new().append(true).open(path).and_then(|it| it.metadata()) {
-        Ok(metadata) if metadata.is_file() => {
+        Ok(metadata) => {
             let mib = metadata.len() >> 20;
             checks.ok("usage", HERE, format!("{mib} MiB, {shown}"));
         }
-        Ok(_) => checks.fail("usage", HERE, format!("{shown} is no file"), aside()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let folder = path.ancestors().skip(1).find(|it| it.exists());
-            let closed = folder
-                .and_then(|it| fs::metadata(it).ok())
-                .is_none_or(|it| !it.is_dir() || it.permissions().readonly());
-            if closed {
-                let what = format!("{shown} cannot be made: its folder is closed");
-                checks.fail("usage", HERE, what, elsewhere);
-            } else {
-                checks.ok("usage", HERE, format!("not begun yet, {shown}"));
+            let new = folder.unwrap_or(Path::new(".")).join("proxy-usage.jsonl");
+            match file::rehearse(&new) {
+                Ok(()) => checks.ok("usage", HERE, format!("not begun yet, {shown}")),
+                Err(error) => {
+                    let what = format!("{shown} cannot be made: {error}");
+                    let remedy = if error.kind() == io::ErrorKind::PermissionDenied {
+                        opened(&new, elsewhere, checks)
+                    } else {
+                        elsewhere.into()
+                    };
+                    checks.fail("usage", HERE, what, remedy);
+                }
             }
+        }
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let what = format!("{shown} cannot be written: {error}");
+            checks.fail("usage", HERE, what, opened(path, elsewhere, checks));
         }
         Err(error) => {
             checks.fail("usage", HERE, format!("{shown} cannot be written: {error}"), aside());
