@@ -15,14 +15,17 @@ use std::fmt::Write as _;
 
 use clap::ArgMatches;
 use serde_json::json;
+use tokio::runtime::Runtime;
 
 use self::check::{Category, Check, Checks, Status};
 use self::remedy::Remedy;
+use super::proxy;
+use super::proxy::simulated::{Folder, Simulated};
 use super::report::{Exit, Failure};
 use super::talk::{Screen, Talk, pretty};
 use super::ways::Ways;
 use crate::clock;
-use crate::config::{File, FileError, ProxyArgs, Surroundings};
+use crate::config::{Config, File, FileError, ProxyArgs, Surroundings};
 
 /// `godex doctor`.
 #[derive(Debug, clap::Args)]
@@ -41,7 +44,8 @@ pub(super) struct Args {
 }
 
 const NOTES: &str = "\
-It takes the flags and variables of godex proxy, and looks at what that would use.
+It takes the flags and variables of godex proxy, and looks at what that would use; with --mock,
+at a simulator and files that are there for as long as it looks.
 Exit code 1 when something is wrong that keeps the proxy from serving.";
 
 /// Looks at everything.
@@ -60,12 +64,17 @@ pub(super) fn run(
     let matches = matches.subcommand_matches("doctor").unwrap_or(matches);
     flags.prefer_closer_key(matches);
     let ways = Ways::new(matches);
+    let folder = flags.mock().then(|| Folder::create(surroundings)).transpose()?;
+    let own = folder.as_ref().map(|it| surroundings.with_codex_folder(it.path()));
     let mut checks = Checks::new(surroundings);
     files::settings(file, &ways, &mut checks);
     // A key that would come through standard input is not waited for.
-    match flags.resolve(surroundings, &mut b"from-standard-input".as_slice()) {
-        Ok(config) => {
+    let own = own.as_ref().unwrap_or(surroundings);
+    match flags.resolve(own, &mut b"from-standard-input".as_slice()) {
+        Ok(mut config) => {
             checks.ok("settings", Category::Server, "flags and variables are in order");
+            // It answers for as long as it is looked at.
+            let _simulated = folder.map(|it| simulate(&mut config, it)).transpose()?;
             let login = account::login(&config, surroundings, &ways, &mut checks);
             files::keys(&config, &ways, &mut checks);
             files::usage(&config.stats_path, &ways, &mut checks);
@@ -86,6 +95,13 @@ pub(super) fn run(
     let failed = checks.iter().any(|it| it.status == Status::Fail);
     talk.say(&if json { document(&checks) } else { text(&checks, &talk.screen) })?;
     Ok(if failed { Exit::Failure } else { Exit::Success })
+}
+
+/// The backend of `--mock`, and what it lives in.
+fn simulate(config: &mut Config, folder: Folder) -> Result<(Simulated, Runtime, Folder), Failure> {
+    let runtime = proxy::runtime(1)?;
+    let simulated = runtime.block_on(Simulated::start(config, &folder))?;
+    Ok((simulated, runtime, folder))
 }
 
 fn platform() -> String {

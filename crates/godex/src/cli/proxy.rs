@@ -2,7 +2,7 @@
 //! order, and only what is ready is announced.
 
 mod banner;
-mod simulated;
+pub(super) mod simulated;
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -28,7 +28,7 @@ use crate::serve::{self, Parts};
 use crate::store::keys::{Keys, Others};
 use crate::store::ledger::{Ledger, Rotation};
 use crate::tasks::Tasks;
-use crate::upstream::connect;
+use crate::upstream::connect::{self, HttpClient};
 
 /// `godex proxy`.
 #[derive(Debug, clap::Args)]
@@ -193,13 +193,18 @@ async fn start(
     }
 }
 
-/// Opens what serving needs.
-fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
-    let http = if config.mock {
+/// The way to the backend: to that of this process, no proxy is in between.
+pub(super) fn way_out(config: &Config) -> HttpClient {
+    if config.mock {
         connect::direct_client(config.connect_timeout)
     } else {
         connect::client(config.connect_timeout)
-    };
+    }
+}
+
+/// Opens what serving needs.
+fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
+    let http = way_out(config);
     let settings = auth::Settings {
         auth_path: config.auth_path.clone(),
         allow_refresh: config.allow_refresh,

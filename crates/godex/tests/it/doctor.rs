@@ -347,3 +347,18 @@ fn a_usage_log_that_is_no_file_is_left_as_it_is() {
     let (_, found) = rows(&Home::logged_in(), &["--offline", "--stats-path=/proc/x.jsonl"], &[]);
     is(&found, "usage", "fail", "godex proxy --stats-path=");
 }
+
+#[test]
+fn the_simulator_needs_no_login_and_is_looked_at() {
+    let home = Home::empty();
+    let variables = [("HTTPS_PROXY", "http://["), ("ALL_PROXY", "http://127.0.0.1:1")];
+    let (code, found) = rows(&home, &["--mock", "--listen=127.0.0.1:1"], &variables);
+    assert_eq!((code, &found["overall_status"]), (Some(0), &"ok".into()), "{found:#}");
+    for id in ["login", "token", "keys", "usage", "upstream", "models"] {
+        is(&found, id, "ok", "");
+    }
+    assert!(!home.path().join(".codex").exists());
+    let (code, found) = rows(&home, &["--mock", "--model-alias=fast=gpt-0"], &[]);
+    assert_eq!(code, Some(0), "{found:#}");
+    is(&found, "aliases", "warn", "godex proxy --model-alias=fast=gpt-6.1-sol");
+}

@@ -19,7 +19,7 @@ use crate::cli::ways::Ways;
 use crate::clock;
 use crate::config::{Config, Surroundings};
 use crate::tasks::Tasks;
-use crate::upstream::connect::{self, ConnectError, HttpClient};
+use crate::upstream::connect::{ConnectError, HttpClient};
 
 const HERE: Category = Category::Network;
 /// How long the backend may take to answer.
@@ -40,14 +40,18 @@ pub(super) fn check(
     checks: &mut Checks,
 ) {
     let proxies = surroundings.proxies();
-    environment(proxies, checks);
+    if config.mock {
+        checks.skip("proxy-env", HERE, "there is none between here and the simulator");
+    } else {
+        environment(proxies, checks);
+    }
     if offline {
         for id in ["dns", "upstream", "clock", "models", "buffering"] {
             checks.skip(id, HERE, "left alone (--offline)");
         }
         return;
     }
-    let http = connect::client(config.connect_timeout);
+    let http = proxy::way_out(config);
     let direct = !http.has_proxy(config.base_url.uri());
     names(config, direct, ways, checks);
     let Ok(runtime) = proxy::runtime(1) else { return };

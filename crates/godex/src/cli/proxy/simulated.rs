@@ -21,12 +21,12 @@ const LOGIN: Duration = Duration::from_hours(10 * 365 * 24);
 const RECORD: usize = 100;
 
 /// A folder for the files of this run. Dropped, it is removed.
-pub(super) struct Folder {
+pub(in crate::cli) struct Folder {
     path: PathBuf,
 }
 
 /// The backend of this run and the key that was made for it. Dropped, it stops.
-pub(super) struct Simulated {
+pub(in crate::cli) struct Simulated {
     _mock: Mock,
     key: Option<ApiKey>,
 }
@@ -37,7 +37,7 @@ impl Folder {
     /// # Errors
     ///
     /// When the folder for temporary files is closed to us.
-    pub(super) fn create(surroundings: &Surroundings) -> Result<Self, Failure> {
+    pub(in crate::cli) fn create(surroundings: &Surroundings) -> Result<Self, Failure> {
         let path = surroundings.temporary().join(format!("{SIMULATED}{}", random()?));
         match DirBuilder::new().mode(0o700).create(&path) {
             Ok(()) => Ok(Self { path }),
@@ -49,7 +49,7 @@ impl Folder {
     }
 
     /// The folder.
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::cli) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -68,7 +68,10 @@ impl Simulated {
     /// # Errors
     ///
     /// When there is no port or no file for it.
-    pub(super) async fn start(config: &mut Config, folder: &Folder) -> Result<Self, Failure> {
+    pub(in crate::cli) async fn start(
+        config: &mut Config,
+        folder: &Folder,
+    ) -> Result<Self, Failure> {
         let options = Options { tokens: TokenPolicy::Issued, record: RECORD, ..Options::default() };
         let mock = Mock::start(options).await.map_err(|error| {
             Failure::new(Exit::Failure, "cannot start the simulator").cause(error.to_string())
@@ -92,7 +95,7 @@ impl Simulated {
     }
 
     /// The key that was made for this run.
-    pub(super) fn key(&self) -> Option<&str> {
+    pub(in crate::cli) fn key(&self) -> Option<&str> {
         self.key.as_ref().map(ApiKey::expose)
     }
 }
