@@ -97,11 +97,11 @@ impl Shared {
             (stamp.is_some() && stamp != disk.seen, disk.unsaved.is_some_and(|at| at <= now))
         };
         if changed && let Err(error) = self.reread().await {
-            match error {
-                Error::Rejected(rejection) => tracing::error!("{rejection}"),
-                error => {
-                    tracing::error!(%error, "auth.json has changed but cannot be used: keeping the last login")
-                }
+            if let Error::Rejected(rejection) = error {
+                tracing::error!("{rejection}");
+            } else {
+                let what = "auth.json has changed but cannot be used: keeping the last login";
+                tracing::error!(%error, "{what}");
             }
             lock(&self.disk).seen = stamp;
         }

@@ -44,7 +44,7 @@ impl Exit {
             Self::NotLoggedIn => "not logged in to ChatGPT",
             Self::Unreachable => "the backend cannot be reached",
             Self::Temporary => "temporary: a service is busy or limits how often it is asked",
-            Self::Config => "a file cannot be read or understood",
+            Self::Config => "a file cannot be read, written or understood",
         }
     }
 }

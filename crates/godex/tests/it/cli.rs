@@ -255,7 +255,7 @@ fn nothing_to_do_shows_what_there_is() {
     let ended = Home::empty().run(&[], &[]);
     assert_eq!(ended.code, Some(REFUSED));
     assert!(ended.stderr.contains("Usage: godex [OPTIONS] <COMMAND>"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("  78  a file cannot be read or understood"));
+    assert!(ended.stderr.contains("  78  a file cannot be read, written or understood"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The login: whose it is, and until when.
 
+use serde_json::Value;
+
 use super::check::{Category, Checks};
 use super::files::private;
 use super::remedy::{Remedy, opened};
@@ -95,7 +97,8 @@ fn renewed_by_a_running_proxy(
     surroundings: &Surroundings,
 ) -> bool {
     admin::on_port(config.listen.port(), surroundings).is_some_and(|status| {
-        let login = &status["login"];
-        login["renews"] == true && login["account_tail"].as_str() == tail
+        let told = |name: &str| status.pointer(&format!("/login/{name}"));
+        told("renews") == Some(&Value::Bool(true))
+            && told("account_tail").and_then(Value::as_str) == tail
     })
 }

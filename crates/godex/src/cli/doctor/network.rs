@@ -292,16 +292,35 @@ fn models(config: &Config, status: StatusCode, body: &Bytes, ways: &Ways<'_>, ch
             ways.set("model", first),
         );
     }
+    aliases(config, &list, first, ways, checks);
+}
+
+/// Whether the names that were given to models mean any.
+fn aliases(config: &Config, list: &Catalogue, first: &str, ways: &Ways<'_>, checks: &mut Checks) {
     let aliases: Vec<_> = config.model_aliases.clone().into_iter().collect();
-    let names = Names { default: model.clone(), aliases };
-    for (alias, _) in &names.aliases {
-        if let Some(target) = list.dead_end(&names, alias) {
-            checks.warn(
-                "model-alias",
-                HERE,
-                format!("{alias} stands for {target}, which the account does not have"),
-                Remedy::advice(format!("let it stand for another: {alias}={first}")),
-            );
-        }
+    let names = Names { default: config.model.clone(), aliases };
+    let dead = |alias: &str| list.dead_end(&names, alias);
+    let told = names
+        .aliases
+        .iter()
+        .filter_map(|(alias, _)| dead(alias).map(|target| format!("{alias} stands for {target}")));
+    let told: Vec<_> = told.collect();
+    if names.aliases.is_empty() {
+        return;
     }
+    if told.is_empty() {
+        let count = names.aliases.len();
+        checks.ok("aliases", HERE, format!("all {count} stand for models that are listed"));
+        return;
+    }
+    let mended = names.aliases.iter().map(|(alias, target)| {
+        format!("{alias}={}", if dead(alias).is_some() { first } else { target })
+    });
+    let mended = mended.collect::<Vec<_>>().join(",");
+    checks.warn(
+        "aliases",
+        HERE,
+        format!("{}: not listed, so not served", told.join(", ")),
+        ways.set("model_aliases", &mended),
+    );
 }
