@@ -20,7 +20,7 @@ use super::report::{Exit, Failure};
 use super::talk::Talk;
 use super::ways::Ways;
 use super::{keys, settings};
-use crate::config::{KeysPath, Surroundings, parse_listen};
+use crate::config::{DOCUMENTED_MODEL, KeysPath, Surroundings, parse_listen};
 use crate::store::undo::{self, Note, Standing};
 
 /// The clients that have a file of their own, by name.
@@ -101,9 +101,6 @@ const NOTES: &str = "\
 --write knows the files of codex, openclaw, opencode, aider and continue:
   it keeps a copy beside the file, FILE.before-godex, comments and order stay as they are,
   and --restore puts the copy back and revokes the key that was made.";
-
-/// The model whose name always works. Source: `docs/decisions.md`.
-const ALWAYS: &str = "gpt-5.2-codex";
 
 /// A client, and what the user types next about it.
 struct Subject<'a> {
@@ -247,11 +244,11 @@ fn name(client: Client) -> String {
 
 /// The model of a client that nobody chose one for.
 fn fallback(client: Client, served: &[String]) -> String {
-    let real = served.iter().find(|it| *it != ALWAYS).cloned();
+    let real = served.iter().find(|it| *it != DOCUMENTED_MODEL).cloned();
     let bundled = || Catalogue::bundled().first().map(str::to_owned);
     // The Codex CLI looks models up in a list of its own, and warns about any other.
     let found = if client == Client::Codex { real.or_else(bundled) } else { real };
-    found.unwrap_or_else(|| ALWAYS.to_owned())
+    found.unwrap_or_else(|| DOCUMENTED_MODEL.to_owned())
 }
 
 /// Where a client on this machine finds a proxy that listens there.

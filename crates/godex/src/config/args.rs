@@ -164,7 +164,7 @@ pub(crate) struct ProxyArgs {
     pub(super) stats_max_backups: u32,
 
     /// Model of a request that names none
-    #[arg(long, env = "GODEX_PROXY_MODEL", value_name = "MODEL", default_value = "gpt-5.2-codex")]
+    #[arg(long, env = "GODEX_PROXY_MODEL", value_name = "MODEL", default_value = DOCUMENTED_MODEL)]
     #[arg(value_parser = parse_token, help_heading = ANSWERS)]
     pub(super) model: String,
 
@@ -264,6 +264,10 @@ const LIMITS: &str = "Limits and usage";
 const ANSWERS: &str = "Answers";
 const BACKEND: &str = "Codex backend";
 const LOGGING: &str = "Logging";
+
+/// The default of `--model`, in everybody's configuration. The backend no longer lists it: that
+/// another stands in for it is normal.
+pub(crate) const DOCUMENTED_MODEL: &str = "gpt-5.2-codex";
 
 /// How severe a log line must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -34,7 +34,9 @@ use godex_core::policy::rate::{Burst, Rate};
 use http::HeaderValue;
 use ipnet::IpNet;
 
-pub(crate) use args::{LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables};
+pub(crate) use args::{
+    DOCUMENTED_MODEL, LogFormat, LogLevel, ProxyArgs, ReasoningMode, ignore_empty_variables,
+};
 pub(crate) use file::{File, FileError, Place, Problem, closest};
 pub(crate) use global::GlobalArgs;
 pub(crate) use login::{IssuerAddress, IssuerArgs, KeysPath, LoginFiles, LoginPath, Owner};

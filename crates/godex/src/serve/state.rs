@@ -171,12 +171,15 @@ impl App {
 
     /// Says once which model answers for the default.
     pub(super) fn note_stand_in(&self, chosen: &Chosen) {
-        if !self.stand_in_noted.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                "the backend does not list the default model `{}`: `{}` stands in for it",
-                self.names.default,
-                chosen.upstream
-            );
+        if self.stand_in_noted.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (default, upstream) = (&self.names.default, &chosen.upstream);
+        let words = "the backend does not list the default model";
+        if default == config::DOCUMENTED_MODEL {
+            tracing::info!("{words} `{default}`: `{upstream}` stands in for it");
+        } else {
+            tracing::warn!("{words} `{default}`: `{upstream}` stands in for it");
         }
     }
 

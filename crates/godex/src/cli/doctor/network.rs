@@ -17,7 +17,7 @@ use crate::auth::{self, Settings};
 use crate::cli::proxy;
 use crate::cli::ways::Ways;
 use crate::clock;
-use crate::config::{Config, Surroundings};
+use crate::config::{Config, DOCUMENTED_MODEL, Surroundings};
 use crate::tasks::Tasks;
 use crate::upstream::connect::{ConnectError, HttpClient};
 
@@ -278,7 +278,7 @@ fn models(config: &Config, status: StatusCode, body: &Bytes, ways: &Ways<'_>, ch
     let first = list.first().unwrap_or("?");
     if list.has(model) {
         checks.ok("models", HERE, format!("{model} is served"));
-    } else if model == "gpt-5.2-codex" {
+    } else if model == DOCUMENTED_MODEL {
         checks.ok(
             "models",
             HERE,
