@@ -249,7 +249,7 @@ pub(crate) struct ProxyArgs {
     #[arg(help_heading = LOGGING)]
     pub(super) log_format: LogFormat,
 
-    /// Log one line for every request
+    /// Log one line for every request, whatever --log-level says
     #[arg(long, env = "GODEX_PROXY_LOG_REQUESTS", value_name = "BOOL", default_value = "false")]
     #[arg(action = ArgAction::Set, num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", hide_possible_values = true)]
