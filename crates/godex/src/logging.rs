@@ -19,6 +19,10 @@ use crate::config::{LogFormat, LogLevel, Logging, Surroundings};
 /// logged whatever the level of the rest.
 pub(crate) const REQUESTS: &str = "godex::request";
 
+/// The target of the line that says where the proxy listens, which takes the place of a text for
+/// eyes. It is logged whatever the level of the rest.
+pub(crate) const READY: &str = "godex::ready";
+
 /// Sends the log lines of this process to standard error, and the last of them to whoever asks.
 /// A second call changes nothing.
 pub(crate) fn start(logging: Logging, surroundings: &Surroundings) -> Tail {
@@ -110,11 +114,6 @@ fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let json = match logging.format {
-        LogFormat::Auto => !is_terminal,
-        LogFormat::Human => false,
-        LogFormat::Json => true,
-    };
     // A log that nobody reads any more must not become a panic of the one who writes it.
     let lines = tracing_subscriber::fmt::layer()
         .log_internal_errors(false)
@@ -129,6 +128,11 @@ where
         .with_current_span(false)
         .with_span_list(false)
         .with_filter(self::filter(Logging { requests: true, ..logging }));
+    let json = match logging.format {
+        LogFormat::Auto => !is_terminal,
+        LogFormat::Human => false,
+        LogFormat::Json => true,
+    };
     if json {
         let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
         Box::new(registry().with(kept).with(lines.with_filter(filter)))
@@ -151,6 +155,7 @@ fn filter(logging: Logging) -> Targets {
         .with_default(level.min(LevelFilter::WARN))
         .with_target("godex", level)
         .with_target(REQUESTS, requests)
+        .with_target(READY, LevelFilter::INFO)
 }
 
 #[cfg(test)]
@@ -158,7 +163,7 @@ mod tests {
     use std::io::{self, Write};
     use std::sync::{Arc, Mutex};
 
-    use super::{REQUESTS, Tail, subscriber};
+    use super::{READY, REQUESTS, Tail, subscriber};
     use crate::config::{LogFormat, LogLevel, Logging};
 
     #[derive(Clone, Default)]
@@ -184,6 +189,7 @@ mod tests {
             tracing::error!("failed");
             tracing::debug!(target: "hyper", "library detail");
             tracing::info!(target: REQUESTS, status = 200, "served");
+            tracing::info!(target: READY, "listening");
         });
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -194,15 +200,15 @@ mod tests {
         #[track_caller]
         fn check(level: LogLevel, requests: bool, expected: &[&str]) {
             let text = logged(Logging { level, format: LogFormat::Human, requests }, true);
-            let all = ["small", "happened", "failed", "library detail", "served"];
+            let all = ["small", "happened", "failed", "library detail", "served", "listening"];
             let seen: Vec<_> = all.into_iter().filter(|word| text.contains(word)).collect();
             assert_eq!(seen, expected, "{text}");
         }
-        check(LogLevel::Debug, false, &["small", "happened", "failed"]);
-        check(LogLevel::Info, false, &["happened", "failed"]);
-        check(LogLevel::Warn, false, &["failed"]);
-        check(LogLevel::Error, true, &["failed", "served"]);
-        check(LogLevel::Info, true, &["happened", "failed", "served"]);
+        check(LogLevel::Debug, false, &["small", "happened", "failed", "listening"]);
+        check(LogLevel::Info, false, &["happened", "failed", "listening"]);
+        check(LogLevel::Warn, false, &["failed", "listening"]);
+        check(LogLevel::Error, true, &["failed", "served", "listening"]);
+        check(LogLevel::Info, true, &["happened", "failed", "served", "listening"]);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use super::talk::with_terminal;
 use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
-use crate::config::{self, Admission, Config, File, ProxyArgs, Surroundings, TlsFiles};
+use crate::config::{Admission, Config, File, LogFormat, ProxyArgs, Surroundings, TlsFiles};
 use crate::logging::{self, Tail};
 use crate::serve::tls::Tls;
 use crate::serve::{self, Parts};
@@ -280,15 +280,15 @@ fn announce(
     address: SocketAddr,
     surroundings: &Surroundings,
 ) {
+    // Where nobody has chosen a form, somebody may read what was sent to a file.
+    if config.logging.format == LogFormat::Json {
+        banner::log(config, login, address, simulated.and_then(Simulated::key));
+        return;
+    }
     let mut stderr = io::stderr().lock();
     let colour = surroundings.colour(stderr.is_terminal());
     let text = match simulated {
         Some(simulated) => banner::mock(config, address, simulated.key(), colour),
-        None if config.logging.format == config::LogFormat::Json => {
-            drop(stderr);
-            tracing::info!(listen = %address, backend = %config.base_url, "listening on {address}");
-            return;
-        }
         None => banner::ready(config, login, address, colour),
     };
     // A closed standard error is no reason not to serve.

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::program::{Ended, Home};
 
@@ -290,7 +290,7 @@ fn a_ready_proxy_says_where_it_listens_and_no_key() {
 #[test]
 fn the_key_can_come_through_standard_input() {
     let home = Home::logged_in();
-    let mut command = home.godex(&["proxy", "--listen=:0", "--api-key", "-"]);
+    let mut command = home.godex(&["proxy", "--listen=:0", "--api-key=-"]);
     let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"local-dev-key\n").unwrap();
     let mut banner = [0; 6];
@@ -301,17 +301,37 @@ fn the_key_can_come_through_standard_input() {
 }
 
 #[test]
-fn with_json_logs_the_first_line_says_where_it_listens() {
+fn with_json_logs_all_is_json_and_the_first_line_says_where_it_listens_whatever_the_level() {
     let home = Home::logged_in();
-    let arguments = ["proxy", "--api-key=k", "--listen=:0", "--log-format=json"];
-    let mut child = home.godex(&arguments).spawn().unwrap();
-    let mut first = String::new();
-    BufReader::new(child.stderr.take().unwrap()).read_line(&mut first).unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let line: serde_json::Value = serde_json::from_str(&first).unwrap();
-    assert!(line["listen"].as_str().unwrap().starts_with("127.0.0.1:"), "{line}");
-    assert_eq!(line["level"], "INFO");
+    let serve = ["proxy", "--api-key=hunter2", "--listen=:0", "--base-url=http://127.0.0.1:9/x"];
+    for (more, mock) in [
+        (&["--log-level=info"][..], false),
+        (&["--log-level=error"], false),
+        (&["--mock"], true),
+        (&["--mock", "--log-level=error"], true),
+    ] {
+        let serve = if mock { &["proxy", "--listen=:0"][..] } else { &serve };
+        let arguments = [serve, more, &["--log-format=json"]].concat();
+        let mut child = home.godex(&arguments).spawn().unwrap();
+        let mut stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        stderr.read_line(&mut said).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&said).unwrap();
+        let listen = line["listen"].as_str().unwrap();
+        assert!(listen.starts_with("127.0.0.1:"), "{line}");
+        assert_eq!(line["url"], format!("http://{listen}/v1"));
+        assert_eq!((&line["level"], line["mock"].as_bool()), (&"INFO".into(), Some(mock)));
+        let key = line["api_key"].as_str();
+        assert_eq!(key.map(|it| it.starts_with("gxk_demo_")), mock.then_some(true), "{line}");
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").arg(&pid).status().unwrap().success());
+        stderr.read_to_string(&mut said).unwrap();
+        child.wait().unwrap();
+        for line in said.lines() {
+            assert!(serde_json::from_str::<serde_json::Value>(line).unwrap().is_object(), "{said}");
+        }
+        assert!(!said.contains("hunter2"), "{said}");
+    }
 }
 
 #[test]

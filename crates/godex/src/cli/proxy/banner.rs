@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::auth;
 use crate::config::{Admission, Config};
+use crate::logging::READY;
 
 /// The text for a proxy that listens on `address`. It never holds a key of the user.
 pub(super) fn ready(
@@ -18,12 +19,7 @@ pub(super) fn ready(
     row(&mut text, "listening", &listening(address, &url));
     row(&mut text, "backend", config.base_url.as_str());
     row(&mut text, "account", &account(login));
-    let access = match &config.admission {
-        Admission::Anyone => "any bearer token (development only)",
-        Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys",
-        Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
-    };
-    row(&mut text, "access", access);
+    row(&mut text, "access", access(config));
     row(&mut text, "agents", &agents(address, None));
     let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
     row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
@@ -66,6 +62,31 @@ pub(super) fn mock(
         config.model
     );
     text
+}
+
+/// The same for programs, as one line of the log; `key` was made for a run of the simulator.
+pub(super) fn log(config: &Config, login: &auth::Status, address: SocketAddr, key: Option<&str>) {
+    let url = url(config, address);
+    tracing::info!(
+        target: READY,
+        listen = %address,
+        url,
+        backend = %config.base_url,
+        mock = config.mock,
+        account = account(login),
+        access = if key.is_some() { "the key of this run" } else { access(config) },
+        api_key = key,
+        "listening on {url}"
+    );
+}
+
+/// Who may call.
+fn access(config: &Config) -> &'static str {
+    match &config.admission {
+        Admission::Anyone => "any bearer token (development only)",
+        Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys",
+        Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
+    }
 }
 
 /// Whose login it is, without what nobody should read over a shoulder.
