@@ -7,7 +7,7 @@ mod list;
 pub(super) mod recipes;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, ValueEnum as _};
@@ -16,6 +16,7 @@ use godex_core::key::ApiKey;
 
 use self::ask::{Running, Said};
 use self::recipes::{Client, Target};
+use super::listener::reachable;
 use super::report::{Exit, Failure};
 use super::talk::Talk;
 use super::ways::Ways;
@@ -253,12 +254,7 @@ fn fallback(client: Client, served: &[String]) -> String {
 
 /// Where a client on this machine finds a proxy that listens there.
 pub(super) fn address(listen: SocketAddr) -> String {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        IpAddr::V4(_) | IpAddr::V6(_) => listen.ip(),
-    };
-    format!("http://{}/v1", SocketAddr::new(ip, listen.port()))
+    format!("http://{}/v1", reachable(listen))
 }
 
 fn file_of(client: Client, surroundings: &Surroundings) -> Result<PathBuf, Failure> {

@@ -2,7 +2,7 @@
 //!
 //! - `command_line`: arguments become a command, or a refusal that says how to write it right.
 //! - `report`: exit codes and the form of a failure.
-//! - `listener` and `signals`: how a serving command begins and ends.
+//! - `listener` and `signals`: how a serving command begins and ends; `occupant`: who has its port.
 //! - `proxy`: `godex proxy`, from settings to a bound listener, and the folder of its
 //!   subcommands.
 //! - `keys` and `usage`: `godex proxy keys` and `godex proxy usage`.
@@ -28,6 +28,7 @@ mod login;
 mod logout;
 mod logs;
 mod mock;
+mod occupant;
 mod proxy;
 mod report;
 mod service;

@@ -3,7 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
+use godex_mock::{Mock, Options};
+
 use crate::program::Home;
+use crate::stage::{Stage, play};
 
 const REFUSED: i32 = 2;
 
@@ -154,6 +157,25 @@ fn a_sign_in_service_that_is_busy_is_asked_again_later() {
     let ended = Home::empty().run(&["login", "--device", "--issuer=http://127.0.0.1:1"], &[]);
     assert_eq!(ended.code, Some(69), "{}", ended.stderr);
     assert!(ended.stderr.contains("godex doctor"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_port_that_the_simulator_or_a_proxy_of_somebody_else_has_names_it() {
+    play(async {
+        let home = Home::logged_in();
+        let refused = |address: &str, who: &str| {
+            for command in [&["proxy", "--api-key=k"][..], &["mock"]] {
+                let ended = home.run(&[command, &["--listen", address]].concat(), &[]);
+                assert_eq!(ended.code, Some(1));
+                let expected = format!("error: {address} is already in use by {who}\n");
+                assert!(ended.stderr.starts_with(&expected), "{}", ended.stderr);
+            }
+        };
+        let mock = Mock::start(Options::default()).await.unwrap();
+        refused(mock.base_url().split('/').nth(2).unwrap(), "godex mock");
+        let theirs = Stage::on_mock(&[]).await;
+        refused(&theirs.proxy.address, "another godex proxy");
+    });
 }
 
 #[test]

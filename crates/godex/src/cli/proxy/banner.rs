@@ -1,9 +1,10 @@
 //! What the user reads when the listener is open.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
 use crate::auth;
+use crate::cli::listener::reachable;
 use crate::config::{Admission, Config};
 use crate::logging::READY;
 
@@ -133,14 +134,4 @@ fn listening(address: SocketAddr, url: &str) -> String {
 fn url(config: &Config, address: SocketAddr) -> String {
     let scheme = if config.tls.is_some() { "https" } else { "http" };
     format!("{scheme}://{}/v1", reachable(address))
-}
-
-/// The address a client on this machine connects to.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        IpAddr::V4(_) | IpAddr::V6(_) => address.ip(),
-    };
-    SocketAddr::new(ip, address.port())
 }
