@@ -60,7 +60,7 @@ pub(crate) struct ProxyArgs {
     #[arg(help_heading = LISTENER)]
     pub(super) insecure_http: bool,
 
-    /// Network of a reverse proxy whose `X-Forwarded-For` is believed; repeatable
+    /// Network of a reverse proxy whose `X-Forwarded-For` is believed, like 10.0.0.0/8; repeatable
     #[arg(long = "trusted-proxy", env = "GODEX_PROXY_TRUSTED_PROXY", value_name = "CIDR")]
     #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_network)]
     #[arg(help_heading = LISTENER)]
@@ -71,13 +71,15 @@ pub(crate) struct ProxyArgs {
     #[arg(value_parser = parse_connections, help_heading = LISTENER)]
     pub(super) max_connections: usize,
 
-    /// Name by which clients reach a loopback listener, besides localhost; repeatable
+    /// Name by which clients reach a loopback listener, besides localhost, like proxy.local;
+    /// repeatable
     #[arg(long = "allowed-host", env = "GODEX_PROXY_ALLOWED_HOST", value_name = "HOST")]
     #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_host)]
     #[arg(help_heading = LISTENER)]
     pub(super) allowed_hosts: Vec<String>,
 
-    /// Origin of web pages that may call, besides those of this machine; repeatable
+    /// Origin of web pages that may call, besides those of this machine, like https://chat.example;
+    /// repeatable
     #[arg(long = "cors-origin", env = "GODEX_PROXY_CORS_ORIGIN", value_name = "ORIGIN")]
     #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_origin)]
     #[arg(help_heading = LISTENER)]
@@ -128,17 +130,17 @@ pub(crate) struct ProxyArgs {
     #[arg(help_heading = ACCESS)]
     pub(super) keys_path: Option<PathBuf>,
 
-    /// Requests a key may make: a number, a slash and s, m or h
+    /// Requests a key may make in a second, a minute or an hour, like 5/s, 60/m or 1000/h
     #[arg(long, env = "GODEX_PROXY_RATE", value_name = "RATE", default_value = "60/m")]
     #[arg(help_heading = LIMITS)]
     pub(super) rate: Rate,
 
-    /// Requests a key may make at once
+    /// Requests a key may make at once, before its rate holds it back
     #[arg(long, env = "GODEX_PROXY_BURST", value_name = "N", default_value = "10")]
     #[arg(help_heading = LIMITS)]
     pub(super) burst: Burst,
 
-    /// Tokens a key may use; 0 is no limit
+    /// Tokens a key may use in all; 0 is no limit
     #[arg(long, env = "GODEX_PROXY_QUOTA_TOKENS", value_name = "N", default_value = "0")]
     #[arg(value_parser = parse_count, help_heading = LIMITS)]
     pub(super) quota_tokens: u64,
@@ -168,7 +170,8 @@ pub(crate) struct ProxyArgs {
     #[arg(value_parser = parse_token, help_heading = ANSWERS)]
     pub(super) model: String,
 
-    /// Ask the backend for another model than the client names; repeatable, or separated by commas
+    /// Ask the backend for another model than the client names, like fast=gpt-5.5; repeatable, or
+    /// separated by commas
     #[arg(long = "model-alias", env = "GODEX_PROXY_MODEL_ALIAS", value_name = "FROM=TO")]
     #[arg(value_delimiter = ',', action = ArgAction::Append, help_heading = ANSWERS)]
     pub(super) model_aliases: Vec<ModelAlias>,

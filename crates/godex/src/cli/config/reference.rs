@@ -11,7 +11,9 @@ const WIDTH: usize = 80;
 pub(super) fn sample() -> String {
     let mut text = String::from(
         "# Settings of godex. What is commented out shows the default, where there is one.\n\
-         # A flag wins over its variable, which wins over this file. Check it: godex config check\n",
+         # A flag wins over its variable, which wins over this file. Check it: godex config check\n\
+         # Times are like 30s, 15m or 6h, sizes a number of bytes or like 64MiB, and what is\n\
+         # repeatable is a list: [\"one\", \"another\"].\n",
     );
     let (all, mut table, mut heading) = (settings(), "", "");
     for setting in &all {
@@ -115,10 +117,10 @@ model_alias = [\"gpt-4o=gpt-5.5\", \"fast=gpt-6-luna\"]
 max_body = \"64MiB\"
 ```
 
-Texts stand in quotes, switches are `true` or `false`, numbers have no quotes, sizes are a number of bytes or a text, lists are lists of
-texts. A path begins with `~` for the home folder; a relative one begins where the command is run, as that of a flag does. A file with a
-key that there is not, or a value that its flag would refuse, is not used at all: every command that would have read it says where the
-mistake is and what was meant, and ends with exit code 78.
+Texts stand in quotes, switches are `true` or `false`, numbers have no quotes, times are a number and a unit, `30s`, `15m` or `6h`, sizes
+a number of bytes or a text like `64MiB`, lists are lists of texts. A path begins with `~` for the home folder; a relative one begins
+where the command is run, as that of a flag does. A file with a key that there is not, or a value that its flag would refuse, is not used
+at all: every command that would have read it says where the mistake is and what was meant, and ends with exit code 78.
 
 A file with `api_key` in it should be readable for its owner only; every command that reads it warns when others can. `api_key_file`
 keeps the key elsewhere, and managed keys need none of both.
