@@ -107,7 +107,8 @@ impl Block {
         ["console", "sh", "bash"].contains(&self.language.as_str())
     }
 
-    /// Its commands: lines after `$ ` with their output in a `console`, else every line.
+    /// Its commands: lines after `$ ` with their output in a `console`, else every line. A `^C` that
+    /// a block begins with has no command of its own: it ends what serves since the last.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut steps: Vec<Step> = Vec::new();
         let mut goes_on = false;
@@ -127,12 +128,17 @@ impl Block {
                     steps.push(Step { command, shown, interrupted: false });
                 }
             } else {
-                let last = steps.last_mut().unwrap();
-                if line == "^C" {
-                    last.interrupted = true;
-                } else {
-                    last.shown.push_str(line);
-                    last.shown.push('\n');
+                match steps.last_mut() {
+                    Some(last) if line == "^C" => last.interrupted = true,
+                    None if line == "^C" => {
+                        let (command, shown) = (String::new(), String::new());
+                        steps.push(Step { command, shown, interrupted: true });
+                    }
+                    last => {
+                        let last = last.unwrap();
+                        last.shown.push_str(line);
+                        last.shown.push('\n');
+                    }
                 }
             }
         }

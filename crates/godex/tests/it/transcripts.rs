@@ -174,9 +174,19 @@ impl Desk {
         self.background = false;
     }
 
+    /// Ends what serves since the last with `^C`.
+    fn end(&mut self, place: &str) {
+        let (_, serving) = self.terminals.split_last_mut().unwrap();
+        let code = serving.last_mut().unwrap().interrupt().code;
+        assert_eq!(code, Some(0), "{place}: ^C");
+    }
+
     /// Types a command and compares what it prints with what the page shows.
     fn play(&mut self, place: &str, step: &Step, may_fail: bool) {
         let Step { command, shown, interrupted } = step;
+        if command.is_empty() {
+            return self.end(place);
+        }
         let serves = serves(command);
         let behind = command.ends_with('&');
         self.background |= behind;
