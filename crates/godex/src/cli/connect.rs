@@ -76,7 +76,8 @@ pub(super) struct Args {
     #[arg(long, value_name = "LABEL", conflicts_with = "key")]
     key_label: Option<String>,
 
-    /// Model for the client [default: the first that the proxy serves, else gpt-5.2-codex]
+    /// Model for the client [default: that of the running proxy's --model, else the first that it
+    /// serves, else gpt-5.2-codex]
     #[arg(long, env = "GODEX_PROXY_MODEL", value_name = "MODEL")]
     model: Option<String>,
 
@@ -144,7 +145,7 @@ pub(super) fn run(
     if args.restore {
         return restore(&subject, args.force, &keys_path, surroundings, talk);
     }
-    let file = if args.write { Some(file_of(client, surroundings)?) } else { None };
+    let file = if args.write { Some(file_of(&subject, surroundings)?) } else { None };
     // Found out before a key is made for a file that cannot be written.
     let planned = file.map(|path| plan(&subject, path, surroundings)).transpose()?;
     let earlier = planned.as_ref().and_then(|it| it.base.earlier.as_ref());
@@ -180,7 +181,8 @@ pub(super) fn run(
         (_, Some(running)) => running.models.as_slice(),
         (_, None) => &[],
     };
-    let model = args.model.clone().unwrap_or_else(|| fallback(client, served));
+    let default = running.as_ref().map(|it| it.model.as_str());
+    let model = args.model.clone().unwrap_or_else(|| fallback(client, default, served));
     let target = Target { url, key: key.map(|it| it.expose().to_owned()), model };
     let Some(planned) = planned else {
         return print(&subject, &target, running.as_ref(), surroundings, talk);
@@ -190,7 +192,7 @@ pub(super) fn run(
             if let Some(old) = old_key {
                 keys::retire(&old, &keys_path)?;
             }
-            tell(&subject, &note, &target, &said, talk);
+            tell(&subject, &note, &target, (&said, running.is_some()), talk);
             Ok(Exit::Success)
         }
         Err(failure) => {
@@ -213,7 +215,7 @@ fn reads(
     if running.is_open() || same(&running.keys_path) == same(keys_path) {
         return Ok(());
     }
-    if running.mock {
+    if running.reads_no_keys() {
         let what = format!("the proxy at {url} is a mock, which reads no key file");
         return Err(Failure::new(Exit::Usage, what)
             .cause("a key that is made now would open nothing there")
@@ -243,8 +245,12 @@ fn name(client: Client) -> String {
     client.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
 }
 
-/// The model of a client that nobody chose one for.
-fn fallback(client: Client, served: &[String]) -> String {
+/// The model of a client that nobody chose one for: the one that was chosen for the proxy that
+/// runs, else the first that is served.
+fn fallback(client: Client, default: Option<&str>, served: &[String]) -> String {
+    if let Some(chosen) = default.filter(|it| *it != DOCUMENTED_MODEL) {
+        return chosen.to_owned();
+    }
     let real = served.iter().find(|it| *it != DOCUMENTED_MODEL).cloned();
     let bundled = || Catalogue::bundled().first().map(str::to_owned);
     // The Codex CLI looks models up in a list of its own, and warns about any other.
@@ -257,13 +263,13 @@ pub(super) fn address(listen: SocketAddr) -> String {
     format!("http://{}/v1", reachable(listen))
 }
 
-fn file_of(client: Client, surroundings: &Surroundings) -> Result<PathBuf, Failure> {
-    let path = client.file(surroundings).map_err(|error| settings::refused(&error))?;
+fn file_of(subject: &Subject<'_>, surroundings: &Surroundings) -> Result<PathBuf, Failure> {
+    let path = subject.client.file(surroundings).map_err(|error| settings::refused(&error))?;
     path.ok_or_else(|| {
-        let name = name(client);
+        let name = name(subject.client);
         Failure::new(Exit::Usage, format!("{name} has no file that could be written"))
             .cause("it keeps its settings itself, or in the code that uses it")
-            .help(format!("godex connect {name}            (prints what it needs)"))
+            .help(format!("{}            (prints what it needs)", subject.again("")))
     })
 }
 
@@ -326,14 +332,18 @@ fn print(
     let client = subject.client;
     let path = client.file(surroundings).ok().flatten();
     if let Some(path) = path {
-        let words = if target.key.is_some() { " --write --key KEY" } else { " --write" };
+        let own = target.key.is_some() || running.is_some_and(Running::reads_no_keys);
+        let words = if own { " --write --key KEY" } else { " --write" };
         talk.note(&format!("for {}; {} puts it there", path.display(), subject.again(words)));
     }
     if target.key.is_none() {
-        talk.note(match running {
-            Some(running) if running.is_open() => "any key opens the proxy that runs there",
-            Some(running) if running.mock => "the key is the one that the mock shows: --key KEY",
-            Some(_) | None => "the key is one of: godex proxy keys add --label my-laptop",
+        let add = subject.ways.with("godex proxy keys add --label my-laptop", &["keys_path"]);
+        talk.note(&match running {
+            Some(running) if running.is_open() => "any key opens the proxy that runs there".into(),
+            Some(running) if running.mock => {
+                "the key is the one that the mock shows: --key KEY".into()
+            }
+            Some(_) | None => format!("the key is one of: {add}"),
         });
     }
     if let Some(hint) = client.hint(&target.url) {
@@ -342,7 +352,15 @@ fn print(
     talk.say(&client.snippet(target))
 }
 
-fn tell(subject: &Subject<'_>, note: &Note, target: &Target, said: &Said, talk: &mut Talk<'_>) {
+/// Says what was written, and what comes next: `answer` is what the proxy said, and whether it runs
+/// even if it said nothing.
+fn tell(
+    subject: &Subject<'_>,
+    note: &Note,
+    target: &Target,
+    answer: (&Said, bool),
+    talk: &mut Talk<'_>,
+) {
     let name = name(subject.client);
     talk.note(&format!("{name} now uses {} at {}", target.model, target.url));
     talk.note(&format!("  written to  {}", note.path.display()));
@@ -354,13 +372,18 @@ fn tell(subject: &Subject<'_>, note: &Note, target: &Target, said: &Said, talk: 
     }
     let undo = subject.ways.with(&format!("godex connect {name} --restore"), &["keys_path"]);
     talk.note(&format!("  undo        {undo}"));
-    match (said, subject.client.start()) {
-        (Said::Models(_), Some(start)) => talk.note(&format!("  next        {start}")),
-        (Said::Models(_), None) => {}
-        (Said::WrongKey, _) => {
+    match (answer, subject.client.start()) {
+        ((Said::Models(_), _) | (Said::Nothing, true), Some(start)) => {
+            talk.note(&format!("  next        {start}"));
+        }
+        ((Said::Models(_), _) | (Said::Nothing, true), None) => {}
+        ((Said::WrongKey, _), _) => {
             talk.note("  but         the proxy that answers there does not know this key");
         }
-        (Said::Nothing, _) => {
+        ((Said::Other(status), _), _) => {
+            talk.note(&format!("  but         what answers there does not list models ({status})"));
+        }
+        ((Said::Nothing, false), _) => {
             let start = subject.ways.with("godex proxy", &["listen", "keys_path"]);
             talk.note(&format!("  next        {start}            (nobody answers there yet)"));
         }
@@ -374,7 +397,7 @@ fn restore(
     surroundings: &Surroundings,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
-    file_of(subject.client, surroundings)?;
+    file_of(subject, surroundings)?;
     let name = name(subject.client);
     let place = note_place(subject.client, surroundings)?;
     let failed = |error: io::Error| {

@@ -173,6 +173,7 @@ fn status(app: &App, about: &About) -> Value {
         },
         "access": about.access,
         "keys_path": about.keys_path,
+        "model": app.names.default,
         "models": models,
         "active_keys": app.keys.active(clock::timestamp()),
     });

@@ -1,6 +1,8 @@
 //! `godex connect`: written, used and taken back.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -151,6 +153,8 @@ fn a_mock_gets_its_own_key_and_none_is_made_that_it_does_not_read() {
     let help = format!("godex connect codex --write --key KEY {listen}");
     assert!(refused.stderr.contains(&help), "{}", refused.stderr);
     assert!(tree(home.path()).is_empty());
+    let printed = home.run(&["connect", "codex", &listen], &[]);
+    assert!(printed.stderr.contains(&format!("{help} puts it there")), "{}", printed.stderr);
 
     let line = serving.banner.split("agents      godex ").nth(1).unwrap();
     let words: Vec<_> = line.split("  (").next().unwrap().split(' ').collect();
@@ -188,10 +192,16 @@ fn a_key_is_not_made_where_nobody_reads_it() {
 #[test]
 fn without_a_key_the_recipe_has_a_model_that_is_served_and_the_next_command_the_address() {
     play(async {
-        let stage = Stage::on_mock(&["--model=gpt-5.5"]).await;
-        // The proxy must know the account's models before it can tell them.
-        stage.proxy.get("/v1/models").await.fine();
+        let chosen = Stage::on_mock(&["--model=gpt-5.5"]).await;
+        let listen = format!("--listen={}", chosen.proxy.address);
+        for client in ["curl", "codex"] {
+            let ended = chosen.home.run(&["connect", client, &listen], &[]);
+            assert!(ended.stdout.contains("\"gpt-5.5\""), "{}", ended.stdout);
+        }
+
+        let stage = Stage::on_mock(&[]).await;
         let listen = format!("--listen={}", stage.proxy.address);
+        // The proxy must know the account's models before it can tell them.
         let served = stage.proxy.get("/v1/models").await.fine();
         for client in ["curl", "codex"] {
             let ended = stage.home.run(&["connect", client, &listen], &[]);
@@ -207,4 +217,41 @@ fn without_a_key_the_recipe_has_a_model_that_is_served_and_the_next_command_the_
         let nobody = stage.home.run(&["connect", "codex", "--write", "--listen=:1"], &[]);
         assert!(nobody.stderr.contains("godex proxy --listen=:1 "), "{}", nobody.stderr);
     });
+}
+
+#[test]
+fn what_answers_without_models_is_not_called_nobody() {
+    let home = Home::empty();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = server.local_addr().unwrap();
+    let listen = format!("--listen={address}");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let (stream, _) = server.accept().unwrap();
+            let mut lines = BufReader::new(&stream).lines();
+            while lines.next().is_some_and(|it| it.is_ok_and(|it| !it.is_empty())) {}
+            let answer = "HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+            (&stream).write_all(answer.as_bytes()).unwrap();
+        });
+        let written = home.run(&["connect", "codex", "--write", &listen], &[]);
+        // The server is not left waiting if nobody came.
+        drop(TcpStream::connect(address));
+        assert_eq!(written.code, Some(0), "{}", written.stderr);
+        let but = "but         what answers there does not list models (404 Not Found)";
+        assert!(written.stderr.contains(but), "{}", written.stderr);
+    });
+}
+
+#[test]
+fn what_is_typed_next_names_the_key_file_that_was_named() {
+    let home = Home::empty();
+    let flags = ["--keys-path=/nowhere/k.json", "--listen=127.0.0.1:1"];
+    let check = |words: &[&str], next: &str| {
+        let ended = home.run(&[words, &flags].concat(), &[]);
+        assert!(ended.stderr.contains(next), "{}", ended.stderr);
+    };
+    let add = "godex proxy keys add --label my-laptop --keys-path=/nowhere/k.json\n";
+    check(&["connect", "curl"], add);
+    let again = "godex connect curl --listen=127.0.0.1:1 --keys-path=/nowhere/k.json ";
+    check(&["connect", "curl", "--write"], again);
 }

@@ -39,6 +39,8 @@ pub(super) struct Running {
     access: String,
     /// Where its managed keys are.
     pub(super) keys_path: PathBuf,
+    /// The model of a request that names none.
+    pub(super) model: String,
     /// What it serves, as far as it knows.
     pub(super) models: Vec<String>,
 }
@@ -47,6 +49,11 @@ impl Running {
     /// The one on this port; `None` when there is none, or one of another user.
     pub(super) fn on(port: u16, surroundings: &Surroundings) -> Option<Self> {
         serde_json::from_value(admin::on_port(port, surroundings)?).ok()
+    }
+
+    /// Whether it has no file of keys, but one that it shows.
+    pub(super) fn reads_no_keys(&self) -> bool {
+        self.mock && !self.is_open()
     }
 
     /// Whether any key opens it.
@@ -61,7 +68,9 @@ pub(super) enum Said {
     Models(Vec<String>),
     /// The key opens nothing there.
     WrongKey,
-    /// Nobody answers, or nobody who has an answer.
+    /// Something else.
+    Other(StatusCode),
+    /// Nobody answers.
     Nothing,
 }
 
@@ -102,9 +111,11 @@ async fn once(http: &HttpClient, url: &str, key: &ApiKey) -> Option<Said> {
         StatusCode::UNAUTHORIZED => Some(Said::WrongKey),
         status if status.is_success() => {
             let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await.ok()?;
-            let list: List = serde_json::from_slice(&body.to_bytes()).ok()?;
-            Some(Said::Models(list.data.into_iter().map(|it| it.id).collect()))
+            Some(match serde_json::from_slice::<List>(&body.to_bytes()) {
+                Ok(list) => Said::Models(list.data.into_iter().map(|it| it.id).collect()),
+                Err(_) => Said::Other(status),
+            })
         }
-        _ => None,
+        status => Some(Said::Other(status)),
     }
 }

@@ -38,8 +38,12 @@ fn a_client_connects_to_where_the_proxy_listens_or_to_this_machine() {
 #[test]
 fn a_model_that_is_served_comes_before_the_name_that_always_works() {
     let served = ["gpt-5.2-codex".to_owned(), "gpt-5.5".to_owned()];
-    assert_eq!(fallback(Client::Python, &served), "gpt-5.5");
-    assert_eq!(fallback(Client::Python, &served[..1]), "gpt-5.2-codex");
-    assert_eq!(fallback(Client::Python, &[]), "gpt-5.2-codex");
-    assert_ne!(fallback(Client::Codex, &[]), "gpt-5.2-codex", "it would warn about it");
+    assert_eq!(fallback(Client::Python, None, &served), "gpt-5.5");
+    assert_eq!(fallback(Client::Python, None, &served[..1]), "gpt-5.2-codex");
+    assert_eq!(fallback(Client::Python, None, &[]), "gpt-5.2-codex");
+    for client in [Client::Python, Client::Codex] {
+        assert_eq!(fallback(client, Some("chosen"), &served), "chosen");
+        assert_eq!(fallback(client, Some("gpt-5.2-codex"), &served), "gpt-5.5");
+    }
+    assert_ne!(fallback(Client::Codex, None, &[]), "gpt-5.2-codex", "it would warn about it");
 }
