@@ -1,5 +1,5 @@
-//! `godex proxy`: settings are settled, the login, the keys and the port are checked in this
-//! order, and only what is ready is announced.
+//! `godex proxy`: settings are settled, the login, the keys, the port and the usage log are checked
+//! in this order, and only what is ready is announced.
 
 mod banner;
 pub(super) mod simulated;
@@ -160,9 +160,7 @@ async fn start(
         None => None,
     };
     let tasks = Tasks::default();
-    let parts = open(&config, &tasks, tail)?;
-    raise_file_limit();
-    let listener = bind(config.listen, surroundings)?;
+    let (parts, listener) = open(&config, surroundings, &tasks, tail)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
     let socket = serve::open_socket(&config, address.port());
@@ -202,8 +200,14 @@ pub(super) fn way_out(config: &Config) -> HttpClient {
     }
 }
 
-/// Opens what serving needs.
-fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
+/// Opens what serving needs, and the port. What is made for the first time comes last, so that a
+/// refusal leaves nothing behind.
+fn open(
+    config: &Config,
+    surroundings: &Surroundings,
+    tasks: &Tasks,
+    tail: Tail,
+) -> Result<(Parts, TcpListener), Failure> {
     let http = way_out(config);
     let settings = auth::Settings {
         auth_path: config.auth_path.clone(),
@@ -216,8 +220,11 @@ fn open(config: &Config, tasks: &Tasks, tail: Tail) -> Result<Parts, Failure> {
         .map_err(|error| settings::no_login(&error))?;
     let keys = open_keys(config)?;
     let tls = config.tls.as_ref().map(open_tls).transpose()?;
+    raise_file_limit();
+    let listener = bind(config.listen, surroundings)?;
     let ledger = open_ledger(config)?;
-    Ok(Parts { http, login, keys, ledger, tls, reload: Arc::default(), tasks: tasks.clone(), tail })
+    let (reload, tasks) = (Arc::default(), tasks.clone());
+    Ok((Parts { http, login, keys, ledger, tls, reload, tasks, tail }, listener))
 }
 
 /// The certificate of the listener.

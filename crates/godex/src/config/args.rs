@@ -78,8 +78,8 @@ pub(crate) struct ProxyArgs {
     #[arg(help_heading = LISTENER)]
     pub(super) allowed_hosts: Vec<String>,
 
-    /// Origin of web pages that may call, besides those of this machine, like https://chat.example;
-    /// repeatable
+    /// Origin of web pages that may call, besides those of this machine, like
+    /// `https://chat.example`; repeatable
     #[arg(long = "cors-origin", env = "GODEX_PROXY_CORS_ORIGIN", value_name = "ORIGIN")]
     #[arg(value_delimiter = ',', action = ArgAction::Append, value_parser = parse_origin)]
     #[arg(help_heading = LISTENER)]

@@ -94,8 +94,10 @@ fn a_usage_log_that_cannot_be_written_is_named_before_anything_is_announced() {
 fn a_port_in_use_is_one_line_and_the_way_out() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let ended = Home::logged_in().run(&["proxy", "--api-key=k", "--listen", &address], &[]);
+    let home = Home::logged_in();
+    let ended = home.run(&["proxy", "--api-key=k", "--listen", &address], &[]);
     assert_eq!(ended.code, Some(1));
+    assert!(!home.path().join(".codex/proxy-usage.jsonl").exists(), "it leaves nothing behind");
     let (what, help) = ended.stderr.split_once('\n').unwrap();
     assert_eq!(what, format!("error: {address} is already in use by another program"));
     let other = help.trim_end().rsplit(' ').next().unwrap();
