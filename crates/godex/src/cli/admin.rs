@@ -54,8 +54,13 @@ impl Which {
                     Some(listen) => format!("no proxy of yours runs on {listen}"),
                     None => "no proxy of yours is running".to_owned(),
                 };
+                let there = match self.listen {
+                    Some(listen) if listen.port() != USUAL => format!(" --listen {listen}"),
+                    Some(_) | None => String::new(),
+                };
+                let start = format!("godex proxy{there}");
                 Err(Failure::new(Exit::Failure, what)
-                    .help("godex proxy            (starts one; --mock needs no account)"))
+                    .help(format!("{start}            (starts one; --mock needs no account)")))
             }
         }
     }

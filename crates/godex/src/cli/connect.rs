@@ -154,7 +154,11 @@ pub(super) fn run(
         Some(_) => None,
         None => Running::on(args.listen.port(), surroundings),
     };
-    let url = args.url.clone().unwrap_or_else(|| address(args.listen));
+    let tls = running.as_ref().is_some_and(|it| it.tls);
+    let url = args.url.clone().unwrap_or_else(|| {
+        let url = address(args.listen);
+        if tls { url.replacen("http", "https", 1) } else { url }
+    });
     let url = url.trim_end_matches('/').to_owned();
     let label = match (&args.key_label, args.write && args.key.is_none()) {
         (Some(label), _) => Some(label.clone()),

@@ -78,7 +78,8 @@ pub(super) fn head(status: &Value) -> String {
     let mut row = |name: &str, value: &str| {
         let _ = writeln!(out, "  {name:<10}  {value}");
     };
-    row("listening", &format!("http://{}/v1", word(&status["listen"])));
+    let scheme = if status["tls"] == true { "https" } else { "http" };
+    row("listening", &format!("{scheme}://{}/v1", word(&status["listen"])));
     row("backend", word(&status["backend"]));
     row("account", &account(&status["login"]));
     row("plan", &plan(&status["plan_windows"]));

@@ -34,6 +34,8 @@ pub(super) struct About {
     pub(super) backend: String,
     /// Whether that is the simulator.
     pub(super) mock: bool,
+    /// Whether clients have to speak TLS.
+    pub(super) tls: bool,
     /// Who is let in: `any`, `shared` (the key of `--api-key`, and managed keys) or `managed`.
     pub(super) access: &'static str,
     /// Where the managed keys are.
@@ -161,6 +163,7 @@ fn status(app: &App, about: &About) -> Value {
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "listen": about.listen,
+        "tls": about.tls,
         "backend": about.backend,
         "mock": about.mock,
         "draining": app.is_draining(),

@@ -99,6 +99,7 @@ pub(crate) async fn run(
         listen: listen.to_string(),
         backend: config.base_url.to_string(),
         mock: config.mock,
+        tls: config.tls.is_some(),
         access: match &config.admission {
             Admission::Anyone => "any",
             Admission::Keys { shared: Some(_) } => "shared",

@@ -216,6 +216,8 @@ fn without_a_key_the_recipe_has_a_model_that_is_served_and_the_next_command_the_
         assert!(ended.stderr.contains(&next), "{}", ended.stderr);
         let nobody = stage.home.run(&["connect", "codex", "--write", "--listen=:1"], &[]);
         assert!(nobody.stderr.contains("godex proxy --listen=:1 "), "{}", nobody.stderr);
+        let nobody = stage.home.run(&["status", "--listen=:1"], &[]);
+        assert!(nobody.stderr.contains("godex proxy --listen 127.0.0.1:1 "), "{}", nobody.stderr);
     });
 }
 

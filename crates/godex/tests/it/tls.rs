@@ -85,6 +85,23 @@ fn with_a_certificate_connections_are_private_and_a_hangup_reads_a_new_one() {
 }
 
 #[test]
+fn a_client_is_connected_by_https_to_a_proxy_that_speaks_tls() {
+    let home = Home::logged_in();
+    certify(&home);
+    let [cert, key] = files(home.path());
+    let add = home.run(&["proxy", "keys", "add"], &[]);
+    assert_eq!(add.code, Some(0), "{}", add.stderr);
+    let serving = home.serve(&["proxy", "--listen=:0", &cert, &key], &[]);
+    let listen = serving.address().replace("https://", "--listen=");
+    let url = format!("{}/v1", serving.address());
+    let written = home.run(&["connect", "codex", "--write", &listen], &[]);
+    // The certificate is nobody's here, and somebody runs there all the same.
+    assert!(written.stderr.contains(&format!(" at {url}\n")), "{}", written.stderr);
+    assert!(written.stderr.ends_with("  next        codex\n"), "{}", written.stderr);
+    assert!(home.run(&["status", &listen], &[]).stdout.contains(&url));
+}
+
+#[test]
 fn a_certificate_that_cannot_be_used_is_an_error_of_configuration() {
     let home = Home::logged_in();
     certify(&home);

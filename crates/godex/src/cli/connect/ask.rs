@@ -35,6 +35,8 @@ struct Model {
 pub(super) struct Running {
     /// Whether it is the simulator.
     pub(super) mock: bool,
+    /// Whether it speaks TLS.
+    pub(super) tls: bool,
     /// Who is let in: `any`, `shared` or `managed`.
     access: String,
     /// Where its managed keys are.
