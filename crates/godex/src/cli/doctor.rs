@@ -79,7 +79,7 @@ pub(super) fn run(
             files::keys(&config, &ways, &mut checks);
             files::usage(&config.stats_path, &ways, &mut checks);
             network::check(&config, surroundings, offline, login, &ways, &mut checks);
-            server::check(config.listen, &ways, &mut checks);
+            server::check(config.listen, surroundings, &ways, &mut checks);
             clients::check(config.listen, surroundings, &ways, &mut checks);
         }
         Err(error) => {

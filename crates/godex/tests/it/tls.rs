@@ -99,6 +99,9 @@ fn a_client_is_connected_by_https_to_a_proxy_that_speaks_tls() {
     assert!(written.stderr.contains(&format!(" at {url}\n")), "{}", written.stderr);
     assert!(written.stderr.ends_with("  next        codex\n"), "{}", written.stderr);
     assert!(home.run(&["status", &listen], &[]).stdout.contains(&url));
+    let looked_at = home.run(&["doctor", "--offline", &listen], &[]).stdout;
+    assert!(looked_at.contains(", with TLS\n"), "{looked_at}");
+    assert!(looked_at.contains("✓ codex       uses the proxy"), "{looked_at}");
 }
 
 #[test]

@@ -18,11 +18,13 @@ pub(super) fn check(
 ) {
     const HERE: Category = Category::Clients;
     let url = connect::address(listen);
+    // With TLS or without.
+    let place = url.trim_start_matches("http");
     for (name, client) in WITH_FILES {
         let Ok(Some(path)) = client.file(surroundings) else { continue };
         let shown = checks.shown(&path);
         match fs::read_to_string(&path) {
-            Ok(text) if text.contains(&url) => {
+            Ok(text) if text.contains(place) => {
                 checks.ok(name, HERE, format!("uses the proxy, {shown}"));
             }
             Ok(text) if text.contains("godex") => {

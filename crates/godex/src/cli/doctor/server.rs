@@ -2,15 +2,30 @@
 
 use std::net::SocketAddr;
 
+use serde_json::Value;
+
 use super::check::{Category, Checks};
 use super::remedy::Remedy;
+use crate::cli::admin;
 use crate::cli::listener::free_after;
 use crate::cli::occupant::{self, Occupant};
 use crate::cli::ways::Ways;
+use crate::config::Surroundings;
 
 /// Who answers there, if anybody does.
-pub(super) fn check(listen: SocketAddr, ways: &Ways<'_>, checks: &mut Checks) {
+pub(super) fn check(
+    listen: SocketAddr,
+    surroundings: &Surroundings,
+    ways: &Ways<'_>,
+    checks: &mut Checks,
+) {
     const HERE: Category = Category::Server;
+    // One of ours that speaks TLS is not asked over HTTP.
+    let ours = admin::on_port(listen.port(), surroundings);
+    if ours.is_some_and(|it| it.get("tls") == Some(&Value::Bool(true))) {
+        checks.ok("port", HERE, format!("a proxy runs on {listen}, with TLS"));
+        return;
+    }
     match occupant::of(listen) {
         None => checks.ok("port", HERE, format!("{listen} is free; no proxy is running")),
         Some(Occupant::Ready) => {
