@@ -15,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -51,6 +52,15 @@ pub(super) struct Door {
     pub(super) tls: Option<Arc<Tls>>,
 }
 
+/// What ends connections.
+#[derive(Clone, Default)]
+struct Ends {
+    /// After the answer that they are at.
+    stop: CancellationToken,
+    /// At once.
+    cut: CancellationToken,
+}
+
 /// Accepts until `shutdown`, then waits for running answers at most `drain`.
 pub(super) async fn serve(
     app: &Arc<App>,
@@ -60,39 +70,20 @@ pub(super) async fn serve(
     shutdown: impl Future<Output = ()>,
     drain: Duration,
 ) {
-    let (stop, cut) = (CancellationToken::new(), CancellationToken::new());
-    let (room, mut full, mut failing) =
-        (Arc::new(Semaphore::new(door.most)), Trouble::default(), Trouble::default());
+    let (closed, ends) = (CancellationToken::new(), Ends::default());
     let open = TaskTracker::new();
-    let mut shutdown = pin!(shutdown);
-    loop {
-        if room.available_permits() == 0 && full.is_news() {
-            tracing::warn!("{} connections are open: others wait (--max-connections)", door.most);
+    let accepting =
+        accept(Arc::clone(app), tasks.clone(), open.clone(), listener, door, ends.clone());
+    let mut accepting = tasks.spawn(closed.clone().run_until_cancelled_owned(accepting));
+    tokio::select! {
+        () = shutdown => {
+            closed.cancel();
+            settled(accepting.await);
         }
-        let accepting = async {
-            let place = Arc::clone(&room).acquire_owned().await;
-            (place, listener.accept().await)
-        };
-        let (place, accepted) = tokio::select! {
-            () = &mut shutdown => break,
-            accepted = accepting => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let tls = door.tls.clone();
-                let serving =
-                    connection(Arc::clone(app), stream, peer, tls, stop.clone(), cut.clone());
-                tasks.spawn(open.track_future(async move {
-                    serving.await;
-                    drop(place);
-                }));
-            }
-            Err(error) => refused(&error, &mut failing).await,
-        }
+        ended = &mut accepting => settled(ended),
     }
-    drop(listener);
     app.drain();
-    stop.cancel();
+    ends.stop.cancel();
     open.close();
     if tokio::time::timeout(drain, open.wait()).await.is_err() {
         tracing::warn!(
@@ -100,8 +91,48 @@ pub(super) async fn serve(
             "the drain timeout is over: running answers are cut off"
         );
         app.cut();
-        cut.cancel();
+        ends.cut.cancel();
         open.wait().await;
+    }
+}
+
+/// The end of accepting: a panic in there is one of the server.
+fn settled(ended: Result<Option<Infallible>, JoinError>) {
+    if let Err(error) = ended
+        && let Ok(panic) = error.try_into_panic()
+    {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Accepts for ever. A task, so that a thread that serves requests takes connections in: the one
+/// that waits for the end of the program would have to be woken for each.
+async fn accept(
+    app: Arc<App>,
+    tasks: Tasks,
+    open: TaskTracker,
+    listener: TcpListener,
+    door: Door,
+    ends: Ends,
+) -> Infallible {
+    let (room, mut full, mut failing) =
+        (Arc::new(Semaphore::new(door.most)), Trouble::default(), Trouble::default());
+    loop {
+        if room.available_permits() == 0 && full.is_news() {
+            tracing::warn!("{} connections are open: others wait (--max-connections)", door.most);
+        }
+        let place = Arc::clone(&room).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let (app, tls) = (Arc::clone(&app), door.tls.clone());
+                let serving = connection(app, stream, peer, tls, ends.clone());
+                tasks.spawn(open.track_future(async move {
+                    serving.await;
+                    drop(place);
+                }));
+            }
+            Err(error) => refused(&error, &mut failing).await,
+        }
     }
 }
 
@@ -144,18 +175,17 @@ async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     tls: Option<Arc<Tls>>,
-    stop: CancellationToken,
-    cut: CancellationToken,
+    ends: Ends,
 ) {
     // Without it, small events wait for the acknowledgement of the ones before them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("cannot set TCP_NODELAY: {error}");
     }
     let Some(tls) = tls else {
-        return talk(app, stream, peer, stop, cut).await;
+        return talk(app, stream, peer, ends).await;
     };
     // On the heap: it is large, and most connections have none of it.
-    Box::pin(private(app, tls.acceptor().accept(stream), peer, stop, cut)).await;
+    Box::pin(private(app, tls.acceptor().accept(stream), peer, ends)).await;
 }
 
 /// Agrees on TLS, then serves.
@@ -163,25 +193,19 @@ async fn private(
     app: Arc<App>,
     agreeing: tokio_rustls::Accept<TcpStream>,
     peer: SocketAddr,
-    stop: CancellationToken,
-    cut: CancellationToken,
+    ends: Ends,
 ) {
     let agreeing = tokio::time::timeout(HEAD_TIME, agreeing);
-    match stop.run_until_cancelled(agreeing).await {
-        Some(Ok(Ok(stream))) => talk(app, stream, peer, stop, cut).await,
+    match ends.stop.run_until_cancelled(agreeing).await {
+        Some(Ok(Ok(stream))) => talk(app, stream, peer, ends).await,
         Some(Ok(Err(error))) => tracing::debug!("connection ended before TLS: {error}"),
         Some(Err(_)) | None => {}
     }
 }
 
 /// Serves what comes on an open stream.
-async fn talk<S>(
-    app: Arc<App>,
-    stream: S,
-    peer: SocketAddr,
-    stop: CancellationToken,
-    cut: CancellationToken,
-) where
+async fn talk<S>(app: Arc<App>, stream: S, peer: SocketAddr, ends: Ends)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = Clothed::new(Unstalled::new(stream, STALL));
@@ -199,11 +223,11 @@ async fn talk<S>(
     let mut serving = pin!(serving);
     tokio::select! {
         ended = serving.as_mut() => return closed(ended),
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+        () = ends.stop.cancelled() => serving.as_mut().graceful_shutdown(),
     }
     tokio::select! {
         ended = serving.as_mut() => return closed(ended),
-        () = cut.cancelled() => {}
+        () = ends.cut.cancelled() => {}
     }
     if let Ok(ended) = tokio::time::timeout(LAST_WORDS, serving).await {
         closed(ended);
