@@ -24,8 +24,9 @@ pub(super) async fn prepare(
     let shown = reasoning != ReasoningMode::Off;
     let (ask, draft, style) =
         responses_from_chat::read_either(&responses_from_chat::parse(&body)?, &refusals, shown)?;
+    let chosen = exchange.choose(&ask).await?;
     let fallback_id = format!("chatcmpl-{}", exchange.entry.request_id);
-    let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, _| {
+    exchange.prepare(ask, draft, chosen, &parts.headers, |ask, chosen, _| {
         Face::chat(Look {
             model: chosen.shown.clone(),
             include_usage: ask.include_usage,
@@ -36,6 +37,5 @@ pub(super) async fn prepare(
             fallback_id,
             now: clock::unix_seconds(),
         })
-    });
-    prepared.await
+    })
 }

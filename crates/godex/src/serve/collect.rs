@@ -24,27 +24,26 @@ use crate::upstream::patience::{Patience, Silent};
 ///
 /// When the answer fails or breaks off.
 pub(super) async fn collect(
-    opened: Opened,
+    mut opened: Box<Opened>,
     face: &mut Face,
     watch: &mut Watch,
     idle: Duration,
 ) -> Result<Bytes, Fault> {
-    let Opened { generation, mut held, mut decoder, mut body, .. } = opened;
     let mut leave_at = None;
     let mut patience = Patience::new((clock::monotonic() + idle).into());
     loop {
         loop {
-            let frame = match held.pop_front() {
+            let frame = match opened.held.pop_front() {
                 Some(frame) => Some(frame),
-                None => decoder.next_frame().map_err(|_| Fault::Broken(Break::TooLong))?,
+                None => opened.decoder.next_frame().map_err(|_| Fault::Broken(Break::TooLong))?,
             };
             let Some(frame) = frame else { break };
             let taken = take(&frame, face, watch);
             if let Some(end) = &watch.tap.end {
                 if let End::Failed(fault) = end {
-                    watch.app.opener.note(generation, fault);
+                    watch.app.opener.note(opened.generation, fault);
                 }
-                rest::read_off(body, &watch.app.tasks);
+                rest::read_off(opened.body, &watch.app.tasks);
                 return taken.and_then(|answer| answer.ok_or(Fault::Broken(Break::Cut)));
             }
         }
@@ -54,15 +53,15 @@ pub(super) async fn collect(
         } else {
             until
         };
-        match patience.next(&mut body, until.into()).await {
+        match patience.next(&mut opened.body, until.into()).await {
             Err(Silent) | Ok(None | Some(Err(_))) if face.is_finished() => {
                 return Ok(left(face, watch));
             }
             Err(Silent) => return Err(Fault::Broken(Break::Idle)),
-            Ok(Some(Ok(data))) => decoder.push(data.into_data().unwrap_or_default()),
+            Ok(Some(Ok(data))) => opened.decoder.push(data.into_data().unwrap_or_default()),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(None) => {
-                let last = decoder.finish().map_err(|_| Fault::Broken(Break::TooLong))?;
+                let last = opened.decoder.finish().map_err(|_| Fault::Broken(Break::TooLong))?;
                 let answer =
                     last.and_then(|frame| take(&frame, face, watch).transpose()).transpose()?;
                 return answer.ok_or(Fault::Broken(Break::Cut));

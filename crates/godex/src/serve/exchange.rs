@@ -44,13 +44,42 @@ pub(super) struct Exchange {
 /// What is sent, and how its answer shows.
 pub(super) struct Prepared {
     ready: Ready,
+    showing: Box<Showing>,
+}
+
+/// How an answer shows, and what is kept of it.
+struct Showing {
     face: Face,
     session: Name,
     turn: Option<Box<Open>>,
     stream: bool,
+    told: Told,
+}
+
+/// What headers tell of an answer.
+struct Told {
     dropped: Vec<String>,
     stood_in: Option<String>,
     model: Named,
+}
+
+impl Told {
+    /// What it took to get the answer.
+    fn learn(&mut self, dropped: Vec<String>, stood_in: Option<String>) {
+        self.dropped.extend(dropped);
+        if let Some(other) = stood_in {
+            self.model.upstream.clone_from(&other);
+            self.stood_in = Some(other);
+        }
+    }
+
+    /// Tells it.
+    fn tell(&self, to_client: &mut HeaderMap) {
+        answer::name_dropped(to_client, &self.dropped);
+        if let Some(model) = &self.stood_in {
+            answer::set(to_client, answer::MODEL, model);
+        }
+    }
 }
 
 impl Exchange {
@@ -86,20 +115,19 @@ impl Exchange {
         Ok(body)
     }
 
-    /// Settles all that the request left open.
+    /// Settles all that the request left open, now that its model is chosen.
     ///
     /// # Errors
     ///
-    /// When the model is not served, or not to this key, or when the request names an earlier
-    /// response or item that is not there.
-    pub(super) async fn prepare(
+    /// When the request names an earlier response or item that is not there.
+    pub(super) fn prepare(
         &mut self,
         ask: Ask,
         draft: Draft<'_>,
+        chosen: Chosen,
         head: &HeaderMap,
         face: impl FnOnce(Ask, &Chosen, Dialect) -> Face,
     ) -> Result<Prepared, ApiError> {
-        let chosen = self.choose(&ask).await?;
         self.entry.model.clone_from(&chosen.shown);
         self.entry.stream = ask.stream;
         let session = self.session(&ask, head);
@@ -132,19 +160,24 @@ impl Exchange {
             .then(|| catalogue.first().map(str::to_owned))
             .flatten();
         let stream = ask.stream;
-        Ok(Prepared {
-            ready: Ready { outgoing, headers: to_backend, stand_in, committed: Arc::default() },
-            face: face(ask, &chosen, draft.dialect),
-            session,
-            turn,
-            stream,
+        let face = face(ask, &chosen, draft.dialect);
+        let told = Told {
             dropped: draft.dropped,
             stood_in: chosen.stand_in.then(|| chosen.upstream.clone()),
             model: Named { upstream: chosen.upstream, shown: chosen.shown },
+        };
+        Ok(Prepared {
+            ready: Ready { outgoing, headers: to_backend, stand_in, committed: Arc::default() },
+            showing: Box::new(Showing { face, session, turn, stream, told }),
         })
     }
 
-    async fn choose(&self, ask: &Ask) -> Result<Chosen, ApiError> {
+    /// The model that a request names.
+    ///
+    /// # Errors
+    ///
+    /// When it is not served, or not to this key.
+    pub(super) async fn choose(&self, ask: &Ask) -> Result<Chosen, ApiError> {
         let (app, asked) = (&self.app, ask.model.as_deref());
         let mut catalogue = app.models.current();
         if !catalogue.known() && !asked.is_some_and(|model| catalogue.has(model)) {
@@ -238,7 +271,7 @@ impl Exchange {
 
     /// Answers, with what comes back or with what stands in the way.
     pub(super) async fn finish(
-        mut self,
+        mut self: Box<Self>,
         prepared: Result<Prepared, ApiError>,
     ) -> Response<AnswerBody> {
         let extra = std::mem::take(&mut self.extra);
@@ -261,66 +294,91 @@ impl Exchange {
     }
 
     /// Sends the request.
-    async fn send(self, prepared: Prepared) -> Result<Response<AnswerBody>, ApiError> {
-        let Self { app, key, mut entry, .. } = self;
-        let Prepared { ready, mut face, session, turn, stream, mut dropped, .. } = prepared;
-        let (mut stood_in, mut model) = (prepared.stood_in, prepared.model);
-        let noting = Arc::clone(&app);
+    async fn send(
+        mut self: Box<Self>,
+        prepared: Prepared,
+    ) -> Result<Response<AnswerBody>, ApiError> {
+        let Prepared { ready, showing } = prepared;
         let committed = Arc::clone(&ready.committed);
-        let mut attempts: Opening = Box::pin(async move {
-            let outcome = noting.opener.open(ready).await;
-            noting.board.plan(&outcome);
-            outcome
-        });
-        let outcome = match app.heartbeat.filter(|_| stream) {
+        let mut attempts = self.attempts(ready);
+        let outcome = match self.app.heartbeat.filter(|_| showing.stream) {
             Some(heartbeat) => tokio::time::timeout(heartbeat, &mut attempts).await.ok(),
             None => Some(attempts.as_mut().await),
         };
-        let key_id = key.id.clone();
-        let mut response = match outcome {
+        match outcome {
             None => {
                 committed.store(true, Ordering::Release);
-                answer::stream(Relay::opening(
-                    attempts,
-                    face,
-                    Watch::new(app, entry, key_id, session, turn),
-                ))
+                Ok(self.promise(*showing, attempts))
             }
             Some(Err(problem)) => {
                 let error = ApiError::from(problem);
-                entry.fail(&error.look());
-                return Err(error);
+                self.entry.fail(&error.look());
+                Err(error)
             }
-            Some(Ok(Answer { mut opened, dropped: more, stood_in: other })) => {
+            Some(Ok(answer)) => {
                 drop(attempts);
-                dropped.extend(more);
-                if let Some(other) = other {
-                    model.upstream.clone_from(&other);
-                    stood_in = Some(other);
+                self.entry.accept();
+                if showing.stream {
+                    return Ok(self.pass(*showing, answer));
                 }
-                let from_backend = std::mem::take(&mut opened.headers);
-                let idle = app.idle;
-                entry.accept();
-                let mut watch = Watch::new(app, entry, key_id, session, turn);
-                let mut response = if stream {
-                    answer::stream(Relay::flowing(opened, face, watch))
-                } else {
-                    let answer = collect::collect(opened, &mut face, &mut watch, idle).await;
-                    answer::json(
-                        StatusCode::OK,
-                        answer.map_err(|fault| collect::failed(&mut watch, fault))?,
-                    )
-                };
-                passed::downstream(&from_backend, response.headers_mut(), Some(&model));
-                response
+                self.gather(showing, answer).await
             }
-        };
-        let to_client = response.headers_mut();
-        answer::name_dropped(to_client, &dropped);
-        if let Some(model) = stood_in {
-            answer::set(to_client, answer::MODEL, &model);
         }
+    }
+
+    /// All that is done to get an answer.
+    fn attempts(&self, ready: Ready) -> Opening {
+        let app = Arc::clone(&self.app);
+        Box::pin(async move {
+            let outcome = app.opener.open(ready).await;
+            app.board.plan(&outcome);
+            outcome
+        })
+    }
+
+    /// A stream whose answer is still to come.
+    fn promise(self, showing: Showing, attempts: Opening) -> Response<AnswerBody> {
+        let Showing { face, session, turn, told, .. } = showing;
+        let mut response =
+            answer::stream(Relay::opening(attempts, face, self.watch(session, turn)));
+        told.tell(response.headers_mut());
+        response
+    }
+
+    /// An answer as a stream.
+    fn pass(self, showing: Showing, answer: Answer) -> Response<AnswerBody> {
+        let Showing { face, session, turn, mut told, .. } = showing;
+        let Answer { mut opened, dropped, stood_in } = answer;
+        told.learn(dropped, stood_in);
+        let from_backend = std::mem::take(&mut opened.headers);
+        let mut response = answer::stream(Relay::flowing(opened, face, self.watch(session, turn)));
+        passed::downstream(&from_backend, response.headers_mut(), Some(&told.model));
+        told.tell(response.headers_mut());
+        response
+    }
+
+    /// An answer in one piece.
+    async fn gather(
+        self: Box<Self>,
+        mut showing: Box<Showing>,
+        answer: Answer,
+    ) -> Result<Response<AnswerBody>, ApiError> {
+        let Answer { mut opened, dropped, stood_in } = answer;
+        showing.told.learn(dropped, stood_in);
+        let from_backend = std::mem::take(&mut opened.headers);
+        let idle = self.app.idle;
+        let mut watch = self.watch(showing.session.clone(), showing.turn.take());
+        let gathered = collect::collect(opened, &mut showing.face, &mut watch, idle).await;
+        let gathered = gathered.map_err(|fault| collect::failed(&mut watch, fault))?;
+        let mut response = answer::json(StatusCode::OK, gathered);
+        passed::downstream(&from_backend, response.headers_mut(), Some(&showing.told.model));
+        showing.told.tell(response.headers_mut());
         Ok(response)
+    }
+
+    fn watch(self, session: Name, turn: Option<Box<Open>>) -> Watch {
+        let key = self.key.id.clone();
+        Watch::new(self.app, self.entry, key, session, turn)
     }
 }
 

@@ -72,8 +72,8 @@ enum State {
 
 impl Relay {
     /// A relay of an answer whose model has begun to speak.
-    pub(super) fn flowing(opened: Opened, face: Face, watch: Watch) -> Self {
-        Self::new(State::Flowing(Box::new(opened)), face, watch)
+    pub(super) fn flowing(opened: Box<Opened>, face: Face, watch: Watch) -> Self {
+        Self::new(State::Flowing(opened), face, watch)
     }
 
     /// A relay of an answer that is still to come.
@@ -161,10 +161,10 @@ impl Relay {
         waits && self.held_back <= TURNS
     }
 
-    fn flow(&mut self, opened: Opened) {
+    fn flow(&mut self, opened: Box<Opened>) {
         self.last_received = clock::monotonic().into();
         self.watch.entry.accept();
-        self.state = State::Flowing(Box::new(opened));
+        self.state = State::Flowing(opened);
     }
 
     /// Takes what has come from the backend.

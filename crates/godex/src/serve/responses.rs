@@ -24,8 +24,9 @@ pub(super) async fn prepare(
     let body = exchange.receive(parts, body).await?;
     let dialect = passed::dialect(&parts.headers);
     let (ask, draft) = read(&Body::parse(&body)?, dialect, &exchange.app.opener.refusals())?;
+    let chosen = exchange.choose(&ask).await?;
     let fallback_id = format!("resp_{}", exchange.entry.request_id);
-    let prepared = exchange.prepare(ask, draft, &parts.headers, |ask, chosen, dialect| {
+    exchange.prepare(ask, draft, chosen, &parts.headers, |ask, chosen, dialect| {
         let patches = Patches {
             model: chosen.shown.clone(),
             echo: ask.echo,
@@ -33,6 +34,5 @@ pub(super) async fn prepare(
             tool_names: ask.tool_names,
         };
         Face::responses(patches, dialect, fallback_id)
-    });
-    prepared.await
+    })
 }

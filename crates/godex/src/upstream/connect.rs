@@ -88,7 +88,7 @@ impl HttpClient {
             }
             let idle = self.idle.take(&origin);
             let reused = idle.is_some();
-            let connection = match idle {
+            let mut connection = match idle {
                 Some(connection) => connection,
                 // Large, and rarely needed.
                 None => match Box::pin(self.open(request.uri(), &origin)).await? {
@@ -96,7 +96,8 @@ impl HttpClient {
                     None => continue,
                 },
             };
-            return self.exchange(connection, reused, origin, request).await;
+            connection.ask(request);
+            return self.answer(connection, reused, origin).await;
         }
     }
 
@@ -120,15 +121,14 @@ impl HttpClient {
         Ok(None)
     }
 
-    /// Sends a request on a connection of its own.
-    async fn exchange(
+    /// The answer on a connection that has its request.
+    async fn answer(
         &self,
         mut connection: Box<http1::Connection>,
         reused: bool,
         origin: Origin,
-        request: Request<Bytes>,
     ) -> Result<Response<AnswerBody>, Error> {
-        match connection.exchange(request).await {
+        match connection.answer().await {
             // It was said to a connection without a request, which one has crossed on the way.
             Ok(answered) if reused && answered.gives_up() => {
                 self.idle.forget(&origin);

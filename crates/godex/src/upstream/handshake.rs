@@ -48,19 +48,18 @@ pub(super) async fn shake(
     generation: u64,
     body: AnswerBody,
     idle: Duration,
-) -> Result<Opened, Failed> {
-    match begin(body, idle).await {
-        Ok((held, decoder, body)) => Ok(Opened { headers, generation, held, decoder, body }),
-        Err(fault) => Err(Failed { fault, headers, seen: Seen::Perhaps }),
+) -> Result<Box<Opened>, Failed> {
+    let (held, decoder) = (VecDeque::new(), Decoder::new(LONGEST_EVENT));
+    // Large, and handed on from here to where the answer goes.
+    let mut opened = Box::new(Opened { headers, generation, held, decoder, body });
+    match begin(&mut opened, idle).await {
+        Ok(()) => Ok(opened),
+        Err(fault) => Err(Failed { fault, headers: opened.headers, seen: Seen::Perhaps }),
     }
 }
 
-async fn begin(
-    mut body: AnswerBody,
-    idle: Duration,
-) -> Result<(VecDeque<Frame>, Decoder, AnswerBody), Fault> {
-    let mut decoder = Decoder::new(LONGEST_EVENT);
-    let mut held = VecDeque::new();
+async fn begin(opened: &mut Opened, idle: Duration) -> Result<(), Fault> {
+    let Opened { held, decoder, body, .. } = opened;
     let (mut bytes, mut first) = (0, true);
     let mut greeted_at = None;
     let mut patience = Patience::new((clock::monotonic() + LONGEST_HELD.min(idle)).into());
@@ -69,10 +68,10 @@ async fn begin(
             None => clock::monotonic() + idle,
             Some(at) => at + LONGEST_HELD.min(idle),
         };
-        let chunk = match patience.next(&mut body, until.into()).await {
-            Err(Silent) if !held.is_empty() => return Ok((held, decoder, body)),
+        let chunk = match patience.next(body, until.into()).await {
+            Err(Silent) if !held.is_empty() => return Ok(()),
             Err(Silent) => return Err(Fault::Broken(Break::Idle)),
-            Ok(None) => return Err(last_words(&mut decoder)),
+            Ok(None) => return Err(last_words(decoder)),
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
         };
@@ -96,11 +95,11 @@ async fn begin(
             held.push_back(frame);
             greeted_at.get_or_insert_with(clock::monotonic);
             if begun {
-                return Ok((held, decoder, body));
+                return Ok(());
             }
         }
         if begun {
-            return Ok((held, decoder, body));
+            return Ok(());
         }
     }
 }

@@ -86,7 +86,7 @@ pub(crate) struct Ready {
 /// An answer, and what it took to get it.
 pub(crate) struct Answer {
     /// The answer.
-    pub(crate) opened: Opened,
+    pub(crate) opened: Box<Opened>,
     /// Parameters that had to be left out.
     pub(crate) dropped: Vec<String>,
     /// The model that stood in.
@@ -220,7 +220,7 @@ impl Opener {
         credentials: &auth::Credentials,
         outgoing: &Outgoing,
         headers: &HeaderMap,
-    ) -> Result<Opened, Failed> {
+    ) -> Result<Box<Opened>, Failed> {
         let answer = self.backend.respond(credentials, outgoing.body().clone(), headers).await?;
         let (head, body) = answer.into_parts();
         shake(head.headers, credentials.generation(), body, self.idle).await

@@ -15,7 +15,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use hyper::rt::{Read, ReadBuf, Write};
 
 pub(super) use self::body::Body;
@@ -45,6 +45,8 @@ pub(crate) enum Error {
 pub(super) struct Connection {
     stream: Stream,
     unsent: Option<Unsent>,
+    /// What has come of the head of the answer.
+    heads: Heads,
     /// Whether the other side has begun to answer.
     heard: bool,
     /// Why the other side takes no more of the request.
@@ -60,7 +62,8 @@ struct Unsent {
 impl Connection {
     /// A connection that carries nothing. A stream with its TLS is large; it stays in its place.
     pub(super) fn new(stream: Stream) -> Box<Self> {
-        Box::new(Self { stream, unsent: None, heard: false, refused: None })
+        let heads = Heads::new(&Method::GET);
+        Box::new(Self { stream, unsent: None, heads, heard: false, refused: None })
     }
 
     /// Whether the other side keeps it open and silent, as far as is known without asking.
@@ -80,30 +83,26 @@ impl Connection {
         self.heard
     }
 
-    /// Sends `request` and reads the head of the answer. The connection goes `home` once the
+    /// Takes the next request.
+    pub(super) fn ask(&mut self, request: Request<Bytes>) {
+        let head = head::write(&request, self.stream.is_proxied());
+        self.heads = Heads::new(request.method());
+        self.unsent = Some(Unsent { head: head.into(), body: request.into_body() });
+        self.heard = false;
+    }
+
+    /// Sends the request and reads the head of the answer. The connection goes `home` once the
     /// answer has been read to its end, if it may be used again; it is closed when the body is
     /// dropped before.
     ///
     /// # Errors
     ///
     /// When the connection breaks before there is an answer, or what comes is none.
-    pub(super) async fn exchange(
-        &mut self,
-        mut request: Request<Bytes>,
-    ) -> Result<Answered, Error> {
-        let head = head::write(&request, self.stream.is_proxied());
-        let body = std::mem::take(request.body_mut());
-        self.unsent = Some(Unsent { head: head.into(), body });
-        self.heard = false;
-        let mut heads = Heads::new(request.method());
-        std::future::poll_fn(|cx| self.poll_answer(cx, &mut heads)).await
+    pub(super) async fn answer(&mut self) -> Result<Answered, Error> {
+        std::future::poll_fn(|cx| self.poll_answer(cx)).await
     }
 
-    fn poll_answer(
-        &mut self,
-        cx: &mut Context<'_>,
-        heads: &mut Heads,
-    ) -> Poll<Result<Answered, Error>> {
+    fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<Result<Answered, Error>> {
         self.send_on(cx);
         loop {
             let mut room = [MaybeUninit::uninit(); PIECE];
@@ -116,7 +115,7 @@ impl Connection {
                 return Poll::Ready(Err(refused.map_or(Error::Closed, Error::Io)));
             }
             self.heard = true;
-            if let Some((head, rest)) = heads.read(read)? {
+            if let Some((head, rest)) = self.heads.read(read)? {
                 return Poll::Ready(Ok(Answered { head, rest }));
             }
         }
