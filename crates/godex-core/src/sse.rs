@@ -92,7 +92,7 @@ pub struct Decoder {
     at_start: bool,
 }
 
-shape!(Decoder, it => "Decoder({} bytes)", it.whole.len() + it.pieces.len());
+shape!(Decoder, it => "Decoder({} bytes)", it.waiting());
 
 /// What is known of the frame being read. Offsets count from the first unconsumed byte.
 #[derive(Debug, Default)]
@@ -137,6 +137,11 @@ impl Decoder {
         }
     }
 
+    /// How much has come that is in no frame yet, in bytes.
+    pub fn waiting(&self) -> usize {
+        self.whole.len() + self.pieces.len()
+    }
+
     /// The next whole frame that has data. A trailing frame without its blank line is not
     /// one: see [`Decoder::finish`].
     ///
@@ -161,8 +166,7 @@ impl Decoder {
             };
             let Some(end) = found else {
                 self.drop_blank_lines();
-                let waiting = self.whole.len() + self.pieces.len();
-                return if waiting - self.lines.start > self.limit {
+                return if self.waiting() - self.lines.start > self.limit {
                     Err(TooLong { limit: self.limit })
                 } else {
                     Ok(None)

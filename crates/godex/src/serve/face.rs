@@ -50,6 +50,8 @@ pub(super) struct ResponsesFace {
 pub(super) struct Out {
     verbatim: Option<Bytes>,
     written: Vec<u8>,
+    /// How much is about to be shown, in bytes.
+    expected: usize,
 }
 
 impl Out {
@@ -61,8 +63,18 @@ impl Out {
         }
     }
 
+    /// That much is about to come of what is shown: room for it is made at once, when there must
+    /// be any.
+    pub(super) fn expect(&mut self, bytes: usize) {
+        // What is written anew is somewhat longer, as a rule.
+        self.expected = bytes + bytes / 4;
+    }
+
     /// The buffer to write to.
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
+        if self.written.is_empty() {
+            self.written.reserve(self.expected);
+        }
         if let Some(first) = self.verbatim.take() {
             self.written.extend_from_slice(&first);
         }

@@ -73,7 +73,10 @@ enum State {
 impl Relay {
     /// A relay of an answer whose model has begun to speak.
     pub(super) fn flowing(opened: Box<Opened>, face: Face, watch: Watch) -> Self {
-        Self::new(State::Flowing(opened), face, watch)
+        let waiting = opened.waiting();
+        let mut relay = Self::new(State::Flowing(opened), face, watch);
+        relay.out.expect(waiting);
+        relay
     }
 
     /// A relay of an answer that is still to come.
@@ -164,6 +167,7 @@ impl Relay {
     fn flow(&mut self, opened: Box<Opened>) {
         self.last_received = clock::monotonic().into();
         self.watch.entry.accept();
+        self.out.expect(opened.waiting());
         self.state = State::Flowing(opened);
     }
 
@@ -195,6 +199,7 @@ impl Relay {
                     self.bursting = now.saturating_duration_since(self.last_received) < BURST;
                     (self.last_received, self.held_back) = (now, 0);
                     if let Ok(data) = data.into_data() {
+                        self.out.expect(data.len());
                         opened.decoder.push(data);
                     }
                 }

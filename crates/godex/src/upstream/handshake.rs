@@ -38,6 +38,14 @@ pub(crate) struct Opened {
     pub(crate) body: AnswerBody,
 }
 
+impl Opened {
+    /// How much has come that nobody has taken, in bytes.
+    pub(crate) fn waiting(&self) -> usize {
+        let held = self.held.iter().map(|frame| frame.data().len());
+        held.sum::<usize>() + self.decoder.waiting()
+    }
+}
+
 /// Reads on until the model has begun to speak.
 ///
 /// # Errors
