@@ -26,19 +26,35 @@ const SHORT: usize = 24;
 /// The longest, as a header has room for it.
 const LONGEST: u64 = 4096;
 
-/// Runs `godex proxy keys …` on the key file at `path`.
+/// The key file.
+#[derive(Clone, Copy)]
+pub(super) struct World<'a> {
+    /// Where it is.
+    pub(super) path: &'a Path,
+    /// The flags that name it in the next command, if any did in this one.
+    pub(super) given: &'a str,
+}
+
+impl World<'_> {
+    /// What is typed next, on the same key file.
+    fn next(&self, words: &str) -> String {
+        format!("godex proxy keys {words}{}", self.given)
+    }
+}
+
+/// Runs `godex proxy keys …`.
 ///
 /// # Errors
 ///
 /// When the key file refuses, a name stands for no key, or the output cannot be written.
-pub(super) fn run(args: Args, path: &Path, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
+pub(super) fn run(args: Args, world: &World<'_>, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let now = clock::timestamp();
     match args.command {
-        Command::Add(args) => add(*args, path, now, talk),
-        Command::List { json } => list(json, path, now, talk),
+        Command::Add(args) => add(*args, world, now, talk),
+        Command::List { json } => list(json, world, now, talk),
         Command::Show(Named { name, json }) => {
-            let mut records = Records::read(path).map_err(|it| failure(&it))?;
-            let record = find(&mut records, &name)?;
+            let mut records = Records::read(world.path).map_err(|it| failure(&it))?;
+            let record = find(&mut records, &name, world)?;
             let text = if json {
                 pretty(&show::versioned(show::json(record, now)))
             } else {
@@ -46,9 +62,9 @@ pub(super) fn run(args: Args, path: &Path, talk: &mut Talk<'_>) -> Result<Exit, 
             };
             talk.say(&text)
         }
-        Command::Update(args) => update(*args, path, now, talk),
-        Command::Revoke { named, yes } => revoke(&named, yes, path, now, talk),
-        Command::Rotate(args) => rotate(&args, path, now, talk),
+        Command::Update(args) => update(*args, world, now, talk),
+        Command::Revoke { named, yes } => revoke(&named, yes, world, now, talk),
+        Command::Rotate(args) => rotate(&args, world, now, talk),
     }
 }
 
@@ -75,9 +91,9 @@ fn change<T>(
     result.map_err(|it| it.0)
 }
 
-fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
+fn add(args: Add, world: &World<'_>, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     let (secret, is_own) = (secret(args.key.as_ref(), talk)?, args.key.is_some());
-    let (record, twin) = change(path, |records| {
+    let (record, twin) = change(world.path, |records| {
         unused(records, secret.hash())?;
         let twin = namesake(records, args.label.as_deref(), now);
         let mut record = Record::new(fresh_id(records)?, secret.hash(), now);
@@ -95,7 +111,7 @@ fn add(args: Add, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Ex
     if let Some(twin) = twin {
         talk.note(&format!("{twin} has this label, too: commands then want the id"));
     }
-    let shown = reveal(&record, &secret, args.json, now, talk)?;
+    let shown = reveal(&record, &secret, world, (args.json, now), talk)?;
     // Only where the secret stands on the same screen already.
     if talk.attended && talk.screen.is_terminal() && !args.json && !is_own {
         talk.note("next: godex connect codex --write        (with a key of its own)");
@@ -144,23 +160,34 @@ pub(super) fn retire(id: &str, path: &Path) -> Result<(), Failure> {
     })
 }
 
-fn list(json: bool, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    let records = Records::read(path).map_err(|it| failure(&it))?;
+fn list(
+    json: bool,
+    world: &World<'_>,
+    now: Timestamp,
+    talk: &mut Talk<'_>,
+) -> Result<Exit, Failure> {
+    let records = Records::read(world.path).map_err(|it| failure(&it))?;
     if json {
         let keys: Vec<_> = records.keys.iter().map(|it| show::json(it, now)).collect();
         return talk.say(&pretty(&json!({"schema_version": 1, "keys": keys})));
     }
     if records.keys.is_empty() {
-        talk.note("there are no keys yet: godex proxy keys add --label my-laptop");
+        let add = world.next("add --label my-laptop");
+        talk.note(&format!("there are no keys yet: {add}"));
         return Ok(Exit::Success);
     }
     let text = show::table(&records.keys, now).render(&talk.screen);
     talk.say(&text)
 }
 
-fn update(args: Update, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
-    let record = change(path, |records| {
-        let record = find(records, &args.named.name)?;
+fn update(
+    args: Update,
+    world: &World<'_>,
+    now: Timestamp,
+    talk: &mut Talk<'_>,
+) -> Result<Exit, Failure> {
+    let record = change(world.path, |records| {
+        let record = find(records, &args.named.name, world)?;
         if let Some(label) = args.label {
             record.label = label;
         }
@@ -184,14 +211,14 @@ fn update(args: Update, path: &Path, now: Timestamp, talk: &mut Talk<'_>) -> Res
 fn revoke(
     named: &Named,
     yes: bool,
-    path: &Path,
+    world: &World<'_>,
     now: Timestamp,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
-    let name = sure(path, named, yes, "revoke", "it stops working within two seconds", talk)?;
+    let name = sure(world, named, yes, "revoke", "it stops working within two seconds", talk)?;
     let Some(name) = name else { return Ok(Exit::Failure) };
-    let record = change(path, |records| {
-        let record = find(records, &name)?;
+    let record = change(world.path, |records| {
+        let record = find(records, &name, world)?;
         record.revoked_at.get_or_insert(now);
         record.previous.clear();
         Ok(record.clone())
@@ -201,7 +228,7 @@ fn revoke(
 
 fn rotate(
     args: &Rotate,
-    path: &Path,
+    world: &World<'_>,
     now: Timestamp,
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
@@ -210,20 +237,18 @@ fn rotate(
         None => "the old secret stops working within two seconds".to_owned(),
         Some(until) => format!("the old secret works until {until:.0}"),
     };
-    let name = sure(path, &args.named, args.yes, "rotate", &what, talk)?;
+    let name = sure(world, &args.named, args.yes, "rotate", &what, talk)?;
     let Some(name) = name else { return Ok(Exit::Failure) };
     let secret = secret(args.key.as_ref(), talk)?;
-    let record = change(path, |records| {
+    let record = change(world.path, |records| {
         unused(records, secret.hash())?;
-        let record = find(records, &name)?;
+        let record = find(records, &name, world)?;
         if !record.is_active(now) {
             let state = show::state(record, now);
             let failure = Failure::new(Exit::Usage, format!("{} is {state}", record.id));
             return Err(match record.revoked_at {
-                Some(_) => failure.help("make another one: godex proxy keys add"),
-                None => {
-                    failure.help(format!("godex proxy keys update {} --expires-in 30d", record.id))
-                }
+                Some(_) => failure.help(format!("make another one: {}", world.next("add"))),
+                None => failure.help(world.next(&format!("update {} --expires-in 30d", record.id))),
             });
         }
         // An old secret that was still in its grace is not a reason to keep two of them.
@@ -236,20 +261,20 @@ fn rotate(
         record.rotated_at = Some(now);
         Ok(record.clone())
     })?;
-    reveal(&record, &secret, args.named.json, now, talk)
+    reveal(&record, &secret, world, (args.named.json, now), talk)
 }
 
 /// The id that `name` stands for, once the user is sure; none if not.
 fn sure(
-    path: &Path,
+    world: &World<'_>,
     Named { name, .. }: &Named,
     yes: bool,
     verb: &str,
     consequence: &str,
     talk: &mut Talk<'_>,
 ) -> Result<Option<String>, Failure> {
-    let mut records = Records::read(path).map_err(|it| failure(&it))?;
-    let record = find(&mut records, name)?;
+    let mut records = Records::read(world.path).map_err(|it| failure(&it))?;
+    let record = find(&mut records, name, world)?;
     if talk.attended && !yes {
         let who = show::name(record);
         if !talk.confirms(&format!("{verb} {who}? {consequence}")) {
@@ -322,15 +347,19 @@ fn fresh_id(records: &Records) -> Result<KeyId, Failure> {
     }
 }
 
-fn find<'a>(records: &'a mut Records, name: &str) -> Result<&'a mut Record, Failure> {
-    records.find(name).map_err(|it| unclear(&it))
+fn find<'a>(
+    records: &'a mut Records,
+    name: &str,
+    world: &World<'_>,
+) -> Result<&'a mut Record, Failure> {
+    records.find(name).map_err(|it| unclear(&it, world))
 }
 
 /// A name that stands for no single key, in the form of all failures.
-pub(super) fn unclear(error: &Unclear) -> Failure {
+pub(super) fn unclear(error: &Unclear, world: &World<'_>) -> Failure {
     Failure::new(Exit::Usage, error.to_string()).help(match error {
-        Unclear::Unknown(_) => "see them all: godex proxy keys list",
-        Unclear::Several { .. } => "name one by its id",
+        Unclear::Unknown(_) => format!("see them all: {}", world.next("list")),
+        Unclear::Several { .. } => "name one by its id".to_owned(),
     })
 }
 
@@ -358,8 +387,8 @@ fn set<T>(field: &mut Option<T>, change: Option<Change<T>>) {
 fn reveal(
     record: &Record,
     secret: &ApiKey,
-    json: bool,
-    now: Timestamp,
+    world: &World<'_>,
+    (json, now): (bool, Timestamp),
     talk: &mut Talk<'_>,
 ) -> Result<Exit, Failure> {
     let text = if json {
@@ -372,10 +401,8 @@ fn reveal(
         format!("{}\n", secret.expose())
     };
     talk.say(&text).map_err(|failure| {
-        failure.help(format!(
-            "the key is stored, but nobody saw it: godex proxy keys rotate {}",
-            record.id
-        ))
+        let rotate = world.next(&format!("rotate {}", record.id));
+        failure.help(format!("the key is stored, but nobody saw it: {rotate}"))
     })
 }
 

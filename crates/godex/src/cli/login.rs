@@ -192,14 +192,19 @@ fn announce(login: &NewLogin, path: &Path, owner: Owner, talk: &mut Talk<'_>) {
         Owner::Codex => talk.note("  shared with the Codex CLI, which renews it when it is used"),
         Owner::Godex | Owner::Named => {}
     }
-    let place = match owner {
-        Owner::Named => format!(" --auth-path {}", quoted(&path.display().to_string())),
-        Owner::Codex | Owner::Godex => String::new(),
-    };
+    let place = given(path, owner);
     talk.note("  next        godex proxy keys add --label my-laptop");
     talk.note(&format!(
         "              godex proxy --allow-refresh{place}        (keeps the login fresh)"
     ));
+}
+
+/// The flag that names a login file, if it is none that is found without.
+fn given(path: &Path, owner: Owner) -> String {
+    match owner {
+        Owner::Named => format!(" --auth-path={}", quoted(&path.display().to_string())),
+        Owner::Codex | Owner::Godex => String::new(),
+    }
 }
 
 /// Why nobody was signed in, and what to do.

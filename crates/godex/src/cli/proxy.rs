@@ -6,18 +6,20 @@ pub(super) mod simulated;
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{ArgMatches, Subcommand};
 use sd_notify::NotifyState;
 
+use self::banner::Ready;
 use self::simulated::{Folder, Simulated};
 use super::listener::{bind, raise_file_limit};
 use super::report::{Exit, Failure};
 use super::signals::Signals;
 use super::talk::with_terminal;
+use super::ways::Ways;
 use super::{keys, settings, usage};
 use crate::auth::{self, Login};
 use crate::clock;
@@ -83,7 +85,8 @@ pub(super) fn run(
         tracing::warn!("{warning}");
     }
     let runtime = runtime(config.workers)?;
-    let outcome = runtime.block_on(start(config, folder.as_ref(), surroundings, tail));
+    let ways = Ways::new(own);
+    let outcome = runtime.block_on(start(config, &ways, folder.as_ref(), surroundings, tail));
     runtime.shutdown_timeout(LAST_MOMENTS);
     outcome.map(|()| Exit::Success)
 }
@@ -121,11 +124,13 @@ fn act(
         return Err(Failure::new(Exit::Usage, what).help("leave it out"));
     }
     let keys = flags.keys_path(surroundings).map_err(|error| settings::refused(&error))?;
+    let given = Ways::new(matches).with("", &["keys_path"]);
+    let keys = keys::World { path: &keys, given: &given };
     with_terminal(surroundings, |talk| match action {
         Action::Keys(args) => keys::run(args, &keys, talk),
         Action::Usage(args) => {
             let log = flags.stats_path(surroundings).map_err(|error| settings::refused(&error))?;
-            let world = usage::World { keys: &keys, log: &log, quota: flags.quota() };
+            let world = usage::World { keys, log: &log, quota: flags.quota() };
             usage::run(args, world, talk)
         }
     })
@@ -151,6 +156,7 @@ pub(super) fn runtime(workers: usize) -> Result<tokio::runtime::Runtime, Failure
 /// From settings to a server, and on until it ends.
 async fn start(
     mut config: Config,
+    ways: &Ways<'_>,
     folder: Option<&Folder>,
     surroundings: &Surroundings,
     tail: Tail,
@@ -160,11 +166,13 @@ async fn start(
         None => None,
     };
     let tasks = Tasks::default();
-    let (parts, listener) = open(&config, surroundings, &tasks, tail)?;
+    let (parts, listener) = open(&config, ways, surroundings, &tasks, tail)?;
     let address = listener.local_addr().unwrap_or(config.listen);
     let mut signals = Signals::listen()?;
     let socket = serve::open_socket(&config, address.port());
-    announce(&config, &parts.login.status(), simulated.as_ref(), address, surroundings);
+    let keys = ways.with("", &["keys_path"]);
+    let ready = Ready { login: &parts.login.status(), keys: &keys, address };
+    announce(&config, &ready, simulated.as_ref(), surroundings);
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 
@@ -204,6 +212,7 @@ pub(super) fn way_out(config: &Config) -> HttpClient {
 /// refusal leaves nothing behind.
 fn open(
     config: &Config,
+    ways: &Ways<'_>,
     surroundings: &Surroundings,
     tasks: &Tasks,
     tail: Tail,
@@ -217,8 +226,8 @@ fn open(
         originator: config.originator.clone(),
     };
     let login = Login::open(settings, http.clone(), tasks.clone())
-        .map_err(|error| settings::no_login(&error))?;
-    let keys = open_keys(config)?;
+        .map_err(|error| settings::no_login(&error, &ways.with("", &["auth_path"])))?;
+    let keys = open_keys(config, ways)?;
     let tls = config.tls.as_ref().map(open_tls).transpose()?;
     raise_file_limit();
     let listener = bind(config.listen, surroundings)?;
@@ -253,7 +262,7 @@ fn open_ledger(config: &Config) -> Result<Arc<Ledger>, Failure> {
 }
 
 /// Whose requests are served; nobody's is a refusal to start.
-fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
+fn open_keys(config: &Config, ways: &Ways<'_>) -> Result<Arc<Keys>, Failure> {
     let others = match &config.admission {
         Admission::Anyone => Others::Anyone,
         Admission::Keys { shared: Some(key) } => Others::shared(key),
@@ -268,13 +277,22 @@ fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
         }
     })?;
     if keys.is_empty(clock::timestamp()) {
-        return Err(Failure::new(
-            Exit::Usage,
-            "no API key is configured, so every request would be refused",
-        )
-        .help("godex proxy keys add --label my-laptop        (stored hashed; shown once)")
-        .help("godex proxy --api-key local-dev-key           (one shared key)")
-        .help("godex proxy --allow-any-key                   (loopback only, development)"));
+        let served = |words| ways.with(words, &["listen", "auth_path"]);
+        let remedies = [
+            (
+                ways.with("godex proxy keys add --label my-laptop", &["keys_path"]),
+                "stored hashed; shown once",
+            ),
+            (served("godex proxy --api-key local-dev-key"), "one shared key"),
+            (served("godex proxy --allow-any-key"), "loopback only, development"),
+        ];
+        let width = remedies.iter().map(|it| it.0.len()).max().unwrap_or_default();
+        let what = "no API key is configured, so every request would be refused";
+        return Err(remedies
+            .iter()
+            .fold(Failure::new(Exit::Usage, what), |failure, (way, why)| {
+                failure.help(format!("{way:<width$}        ({why})"))
+            }));
     }
     Ok(keys)
 }
@@ -282,21 +300,21 @@ fn open_keys(config: &Config) -> Result<Arc<Keys>, Failure> {
 /// Says that the listener is open.
 fn announce(
     config: &Config,
-    login: &auth::Status,
+    ready: &Ready<'_>,
     simulated: Option<&Simulated>,
-    address: SocketAddr,
     surroundings: &Surroundings,
 ) {
     // Where nobody has chosen a form, somebody may read what was sent to a file.
     if config.logging.format == LogFormat::Json {
-        banner::log(config, login, address, simulated.and_then(Simulated::key));
+        banner::log(config, ready, simulated.and_then(Simulated::key));
         return;
     }
     let mut stderr = io::stderr().lock();
     let colour = surroundings.colour(stderr.is_terminal());
+    let address = ready.address;
     let text = match simulated {
         Some(simulated) => banner::mock(config, address, simulated.key(), colour),
-        None => banner::ready(config, login, address, colour),
+        None => banner::ready(config, ready, colour),
     };
     // A closed standard error is no reason not to serve.
     let _ = stderr.write_all(text.as_bytes());

@@ -43,8 +43,8 @@ pub(super) fn exposed(file: &File) -> Option<String> {
     Some(format!("others can read {path} ({mode:04o}), which holds api_key: chmod 600 {path}"))
 }
 
-/// The three ways to a login.
-pub(super) fn no_login(error: &auth::Error) -> Failure {
+/// The three ways to a login; `given` is the flag that names its file, if one did.
+pub(super) fn no_login(error: &auth::Error, given: &str) -> Failure {
     let failure = |exit, what| {
         let cause = match error {
             auth::Error::Missing { path } => format!("{} does not exist", path.display()),
@@ -65,7 +65,7 @@ pub(super) fn no_login(error: &auth::Error) -> Failure {
         | auth::Error::Rejected(_)
         | auth::Error::Unavailable { .. } => {
             failure(Exit::NotLoggedIn, "not logged in to ChatGPT")
-                .help("sign in              godex login            (opens a browser; --device on a server)")
+                .help(format!("sign in              {:<22} (opens a browser; --device on a server)", format!("godex login{given}")))
                 .help("or with Codex CLI    codex login")
                 .help("just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)")
         }

@@ -18,7 +18,7 @@ use jiff::Timestamp;
 pub(super) use self::args::Args;
 use self::args::{Command, Format, Range};
 use self::render::{Account, Report, Subject};
-use super::keys::{failure, unclear};
+use super::keys::{self, failure, unclear};
 use super::report::{Exit, Failure};
 use super::talk::Talk;
 use crate::clock;
@@ -34,7 +34,7 @@ const PATIENCE: Duration = Duration::from_millis(700);
 #[derive(Clone, Copy)]
 pub(super) struct World<'a> {
     /// The key file.
-    pub(super) keys: &'a Path,
+    pub(super) keys: keys::World<'a>,
     /// The usage log.
     pub(super) log: &'a Path,
     /// The quota of keys that have none of their own.
@@ -61,7 +61,7 @@ fn report(
         Command::List { by, range } => (None, by.unwrap_or(By::Key), range),
         Command::Show { name, by, range } => (Some(name), by.unwrap_or(By::Model), range),
     };
-    let mut records = match Records::read(world.keys) {
+    let mut records = match Records::read(world.keys.path) {
         Ok(records) => records,
         // The log can be read without it, unless a key must be found in it.
         Err(error) if name.is_none() => {
@@ -70,12 +70,12 @@ fn report(
         }
         Err(error) => return Err(failure(&error)),
     };
-    let only = name.map(|name| only(&mut records, name)).transpose()?;
+    let only = name.map(|name| only(&mut records, name, &world.keys)).transpose()?;
     let format = range.format();
     let reading = read_log(world.log, by, &range, only.as_ref(), now, talk)?;
     let subject = match only {
         Some(Only::Unknown(name)) if reading.ids.is_empty() => {
-            return Err(unclear(&Unclear::Unknown(name)));
+            return Err(unclear(&Unclear::Unknown(name), &world.keys));
         }
         Some(Only::Unknown(name)) => Some(reading.ids.first().cloned().unwrap_or(name)),
         Some(Only::Id(id)) => Some(id),
@@ -121,11 +121,11 @@ impl Only {
     }
 }
 
-fn only(records: &mut Records, name: String) -> Result<Only, Failure> {
+fn only(records: &mut Records, name: String, keys: &keys::World<'_>) -> Result<Only, Failure> {
     match records.find(&name) {
         Ok(record) => Ok(Only::Id(record.id.to_string())),
         Err(Unclear::Unknown(_)) => Ok(Only::Unknown(name)),
-        Err(error @ Unclear::Several { .. }) => Err(unclear(&error)),
+        Err(error @ Unclear::Several { .. }) => Err(unclear(&error, keys)),
     }
 }
 

@@ -15,11 +15,15 @@ fn without_a_login_three_ways_to_one_are_shown() {
     let home = Home::empty();
     let check = |arguments: &[&str], variables: &[(&str, &str)], path: &str| {
         let ended = home.run(&[&["proxy"], arguments].concat(), variables);
+        let login = format!(
+            "godex login{}",
+            if arguments.is_empty() { "" } else { " --auth-path='~/his.json'" }
+        );
         let path = home.path().join(path);
         let expected = format!(
             "error: not logged in to ChatGPT
   cause: {} does not exist
-  help:  sign in              godex login            (opens a browser; --device on a server)
+  help:  sign in              {login:<22} (opens a browser; --device on a server)
          or with Codex CLI    codex login
          just trying it out?  godex proxy --mock     (built-in offline backend, no account needed)
 ",
@@ -69,10 +73,24 @@ fn without_a_key_three_ways_to_one_are_shown() {
     assert_eq!(ended.code, Some(REFUSED));
     insta::assert_snapshot!(ended.stderr, @r"
     error: no API key is configured, so every request would be refused
-      help:  godex proxy keys add --label my-laptop        (stored hashed; shown once)
-             godex proxy --api-key local-dev-key           (one shared key)
-             godex proxy --allow-any-key                   (loopback only, development)
+      help:  godex proxy keys add --label my-laptop                          (stored hashed; shown once)
+             godex proxy --api-key local-dev-key --listen=127.0.0.1:0        (one shared key)
+             godex proxy --allow-any-key --listen=127.0.0.1:0                (loopback only, development)
     ");
+    let home = Home::logged_in();
+    let flags = ["proxy", "--listen=127.0.0.1:0", "--keys-path=k.json"];
+    let ended = home.run(&flags, &[]);
+    for line in [
+        "godex proxy keys add --label my-laptop --keys-path=k.json        (stored",
+        "godex proxy --api-key local-dev-key --listen=127.0.0.1:0         (one",
+    ] {
+        assert!(ended.stderr.contains(line), "{}", ended.stderr);
+    }
+    let add = ["proxy", "keys", "add", "--keys-path=k.json"];
+    assert_eq!(home.run(&add, &[]).code, Some(0));
+    let banner = &home.serve(&flags, &[]).banner;
+    assert!(banner.contains("(godex proxy keys list --keys-path=k.json)\n"), "{banner}");
+    assert!(banner.contains(" godex connect codex --keys-path=k.json --listen "), "{banner}");
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Desk {
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let result = run(
             args,
-            &self.path(),
+            &World { path: &self.path(), given: " --keys-path=k" },
             &mut Talk {
                 out: &mut out,
                 notes: &mut notes,
@@ -295,6 +295,6 @@ fn no_keys_are_a_hint_for_eyes_and_an_empty_list_for_programs() {
     let desk = Desk::new();
     let answer = desk.run("list");
     assert_eq!(answer.out, "");
-    assert!(answer.notes.contains("godex proxy keys add"));
+    assert!(answer.notes.ends_with("godex proxy keys add --label my-laptop --keys-path=k\n"));
     assert_eq!(desk.json("list")["keys"], serde_json::json!([]));
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::{date, distance};
+use super::{date, distance, given};
 use crate::auth::{self, Described};
 use crate::cli::report::{Exit, Failure};
 use crate::cli::settings;
@@ -52,7 +52,7 @@ pub(super) fn run(
             talk.say(&pretty(&nobody))?;
             Ok(Exit::NotLoggedIn)
         }
-        Err(error) => Err(settings::no_login(&error)),
+        Err(error) => Err(settings::no_login(&error, &given(path, owner))),
     }
 }
 

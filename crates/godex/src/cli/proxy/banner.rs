@@ -8,20 +8,26 @@ use crate::cli::listener::reachable;
 use crate::config::{Admission, Config};
 use crate::logging::READY;
 
-/// The text for a proxy that listens on `address`. It never holds a key of the user.
-pub(super) fn ready(
-    config: &Config,
-    login: &auth::Status,
-    address: SocketAddr,
-    colour: bool,
-) -> String {
+/// What is known once the listener is open.
+pub(super) struct Ready<'a> {
+    /// Whose login it is.
+    pub(super) login: &'a auth::Status,
+    /// The flags that name the key file, if any did.
+    pub(super) keys: &'a str,
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+}
+
+/// The text for a proxy that serves. It never holds a key of the user.
+pub(super) fn ready(config: &Config, ready: &Ready<'_>, colour: bool) -> String {
+    let Ready { login, keys, address } = *ready;
     let url = url(config, address);
     let mut text = title("ready", colour);
     row(&mut text, "listening", &listening(address, &url));
     row(&mut text, "backend", config.base_url.as_str());
     row(&mut text, "account", &account(login));
-    row(&mut text, "access", access(config));
-    row(&mut text, "agents", &agents(address, None));
+    row(&mut text, "access", &access(config, keys));
+    row(&mut text, "agents", &agents(address, keys));
     let key = "\"Authorization: Bearer $OPENAI_API_KEY\"";
     row(&mut text, "clients", &format!("export OPENAI_BASE_URL={url} OPENAI_API_KEY=…"));
     row(&mut text, "try it", &format!("curl -s {url}/models -H {key}"));
@@ -54,7 +60,7 @@ pub(super) fn mock(
         }
     };
     row(&mut text, "backend", config.base_url.as_str());
-    row(&mut text, "agents", &agents(address, Some(presented)));
+    row(&mut text, "agents", &agents(address, &format!(" --key {presented}")));
     let _ = writeln!(
         text,
         "  try it
@@ -66,8 +72,13 @@ pub(super) fn mock(
 }
 
 /// The same for programs, as one line of the log; `key` was made for a run of the simulator.
-pub(super) fn log(config: &Config, login: &auth::Status, address: SocketAddr, key: Option<&str>) {
+pub(super) fn log(config: &Config, ready: &Ready<'_>, key: Option<&str>) {
+    let Ready { login, keys, address } = *ready;
     let url = url(config, address);
+    let access = match key {
+        Some(_) => "the key of this run".to_owned(),
+        None => access(config, keys),
+    };
     tracing::info!(
         target: READY,
         listen = %address,
@@ -75,18 +86,18 @@ pub(super) fn log(config: &Config, login: &auth::Status, address: SocketAddr, ke
         backend = %config.base_url,
         mock = config.mock,
         account = account(login),
-        access = if key.is_some() { "the key of this run" } else { access(config) },
+        access,
         api_key = key,
         "listening on {url}"
     );
 }
 
 /// Who may call.
-fn access(config: &Config) -> &'static str {
+fn access(config: &Config, keys: &str) -> String {
     match &config.admission {
-        Admission::Anyone => "any bearer token (development only)",
-        Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys",
-        Admission::Keys { shared: None } => "managed keys (godex proxy keys list)",
+        Admission::Anyone => "any bearer token (development only)".to_owned(),
+        Admission::Keys { shared: Some(_) } => "the key of --api-key, and managed keys".to_owned(),
+        Admission::Keys { shared: None } => format!("managed keys (godex proxy keys list{keys})"),
     }
 }
 
@@ -97,20 +108,14 @@ fn account(login: &auth::Status) -> String {
     format!("ChatGPT {plan} (account …{tail})")
 }
 
-/// What connects a client, with this key or with one that is made for it, and some of those that
-/// it knows.
-fn agents(address: SocketAddr, key: Option<&str>) -> String {
+/// What connects a client, with these flags, and some of those that it knows.
+fn agents(address: SocketAddr, flags: &str) -> String {
     let usual = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 39001);
     let place = match reachable(address) {
         address if address == usual => String::new(),
         address => format!(" --listen {address}"),
     };
-    match key {
-        Some(key) => format!("godex connect codex --key {key}{place}  (or openclaw, aider …)"),
-        None => {
-            format!("godex connect codex{place}  (or openclaw, opencode, aider, python …)")
-        }
-    }
+    format!("godex connect codex{flags}{place}  (or openclaw, aider, python …)")
 }
 
 fn title(what: &str, colour: bool) -> String {

@@ -78,7 +78,8 @@ impl Desk {
         let args = CommandLine::try_parse_from(line).unwrap().args;
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         let (keys, log) = (self.keys(), self.log());
-        let world = World { keys: &keys, log: &log, quota: self.quota };
+        let world =
+            World { keys: keys::World { path: &keys, given: "" }, log: &log, quota: self.quota };
         let mut talk = Talk {
             out: &mut out,
             notes: &mut notes,
