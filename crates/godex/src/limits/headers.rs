@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -49,11 +50,11 @@ fn round_up(wait: Duration, unit: Duration) -> u64 {
 }
 
 fn number(headers: &mut HeaderMap, name: HeaderName, value: impl Into<u64>) {
-    headers.insert(name, HeaderValue::from(value.into()));
+    text(headers, name, value.into());
 }
 
 fn text(headers: &mut HeaderMap, name: HeaderName, value: impl fmt::Display) {
-    if let Ok(value) = HeaderValue::from_str(&value.to_string()) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value.to_string())) {
         headers.insert(name, value);
     }
 }

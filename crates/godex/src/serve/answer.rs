@@ -21,6 +21,9 @@ pub(super) const MODEL: HeaderName = HeaderName::from_static("x-godex-model");
 /// Tells nginx and its like not to keep a stream back.
 const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
+/// How many headers an answer has, as a rule: a map that grows hashes all of them again.
+const USUAL: usize = 24;
+
 /// The body of an answer.
 pub(super) enum AnswerBody {
     /// All of it.
@@ -65,6 +68,7 @@ impl Body for AnswerBody {
 pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::Whole(body.into()));
     *response.status_mut() = status;
+    response.headers_mut().reserve(USUAL);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -73,6 +77,7 @@ pub(super) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Answe
 pub(super) fn stream(relay: Relay) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::Stream(Box::new(relay)));
     let headers = response.headers_mut();
+    headers.reserve(USUAL);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-transform"));
     headers.insert(BUFFERING, HeaderValue::from_static("no"));
