@@ -19,7 +19,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::rt::{Read, ReadBuf, Write};
 
 pub(super) use self::body::Body;
-use self::framing::Framing;
+use self::framing::{After, Framing};
 use self::head::{Head, Heads};
 use super::connector::Stream;
 use super::pool::Home;
@@ -115,8 +115,9 @@ impl Connection {
                 return Poll::Ready(Err(refused.map_or(Error::Closed, Error::Io)));
             }
             self.heard = true;
-            if let Some((head, rest)) = self.heads.read(read)? {
-                return Poll::Ready(Ok(Answered { head, rest }));
+            if let Some((mut head, rest)) = self.heads.read(read)? {
+                let first = head.framing.decode(&rest);
+                return Poll::Ready(Ok(Answered { head, first }));
             }
         }
     }
@@ -157,7 +158,7 @@ impl Connection {
 /// The head of an answer, and what of its body came with it.
 pub(super) struct Answered {
     head: Head,
-    rest: Bytes,
+    first: (Bytes, After),
 }
 
 impl Answered {
@@ -171,7 +172,7 @@ impl Answered {
     pub(super) fn over(self, connection: Box<Connection>, home: Home) -> Response<Body> {
         let Head { response, framing, reusable } = self.head;
         let home = reusable.then_some(home);
-        response.map(|()| Body::begin(connection, framing, home, &self.rest))
+        response.map(|()| Body::begin(connection, framing, home, self.first))
     }
 }
 

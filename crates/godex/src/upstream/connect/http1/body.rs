@@ -4,10 +4,11 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Frame;
 use hyper::rt::{Read, ReadBuf};
 
+use super::framing::After;
 use super::{Connection, Error, Framing, Home, PIECE};
 
 /// What is left of an answer.
@@ -24,33 +25,30 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// A body of which `first` has come already, as it stands on the wire.
+    /// A body of which a first piece has come already.
     pub(super) fn begin(
         connection: Box<Connection>,
         framing: Framing,
         home: Option<Home>,
-        first: &[u8],
+        (first, after): (Bytes, After),
     ) -> Self {
         let connection = Some(connection);
-        let mut body = Self { connection, framing, home, first: Bytes::new(), broken: None };
-        body.first = body.decode(first);
+        let mut body = Self { connection, framing, home, first, broken: None };
+        body.settle(after);
         body
     }
 
-    /// What of `input` is body. At the end of it the connection goes home; where it breaks off,
-    /// what came before counts.
-    fn decode(&mut self, input: &[u8]) -> Bytes {
-        let mut data = BytesMut::with_capacity(input.len());
-        match self.framing.read(input, &mut data) {
+    /// At the end of a body the connection goes home; where it breaks off, what came before counts.
+    fn settle(&mut self, after: After) {
+        match after {
+            After::More => {}
             // A server that says more than it should is not asked again.
-            Ok(own) if self.framing.is_done() => self.close(own == input.len()),
-            Ok(_) => {}
-            Err(error) => {
+            After::End { clean } => self.close(clean),
+            After::Broken(error) => {
                 self.close(false);
                 self.broken = Some(error);
             }
         }
-        data.freeze()
     }
 
     fn close(&mut self, reusable: bool) {
@@ -82,7 +80,8 @@ impl Body {
                 let whole = self.framing.may_close();
                 return Poll::Ready((!whole).then_some(Err(Error::Closed)));
             }
-            let data = self.decode(read);
+            let (data, after) = self.framing.decode(read);
+            self.settle(after);
             if !data.is_empty() {
                 return Poll::Ready(Some(Ok(data)));
             }

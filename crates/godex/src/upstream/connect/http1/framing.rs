@@ -1,7 +1,7 @@
 //! Where the body of an answer ends, and which of the bytes on the way are its own
 //! (RFC 9112, 6 and 7.1).
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::Error;
 
@@ -17,6 +17,17 @@ pub(super) enum Framing {
     Chunked(Chunks),
     /// Until the connection is closed.
     UntilClosed,
+}
+
+/// What comes after a piece of a body.
+#[derive(Debug)]
+pub(super) enum After {
+    /// More of it, as far as is known.
+    More,
+    /// Its end. `clean` if nothing else came with it.
+    End { clean: bool },
+    /// Something that cannot be.
+    Broken(Error),
 }
 
 /// A place in a chunked body.
@@ -78,13 +89,24 @@ impl Framing {
         }
     }
 
+    /// What of `input` is body, and what comes after it.
+    pub(super) fn decode(&mut self, input: &[u8]) -> (Bytes, After) {
+        let mut data = BytesMut::with_capacity(input.len());
+        let after = match self.read(input, &mut data) {
+            Ok(own) if self.is_done() => After::End { clean: own == input.len() },
+            Ok(_) => After::More,
+            Err(error) => After::Broken(error),
+        };
+        (data.freeze(), after)
+    }
+
     /// Reads on in `input` and appends what is body to `body`; how many bytes of the input
     /// belong to the answer.
     ///
     /// # Errors
     ///
     /// When the chunks are not well formed.
-    pub(super) fn read(&mut self, input: &[u8], body: &mut BytesMut) -> Result<usize, Error> {
+    fn read(&mut self, input: &[u8], body: &mut BytesMut) -> Result<usize, Error> {
         match self {
             Self::UntilClosed => {
                 body.extend_from_slice(input);

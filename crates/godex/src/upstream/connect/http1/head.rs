@@ -1,5 +1,7 @@
 //! The head of a request as bytes, and bytes as the head of an answer (RFC 9112, 2 to 6).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::{
@@ -63,7 +65,7 @@ pub(super) struct Heads {
     /// Whether the request was a `HEAD`, whose answer has no body whatever it says.
     bodiless: bool,
     /// What has come of it, if it came in pieces.
-    held: Bytes,
+    held: Vec<u8>,
     /// How many interim answers have come before it.
     interim: u32,
 }
@@ -71,7 +73,7 @@ pub(super) struct Heads {
 impl Heads {
     /// For the answer to a request with this method.
     pub(super) fn new(method: &Method) -> Self {
-        Self { bodiless: *method == Method::HEAD, held: Bytes::new(), interim: 0 }
+        Self { bodiless: *method == Method::HEAD, held: Vec::new(), interim: 0 }
     }
 
     /// Takes what was read; the head and what follows it, once all of it is there. Interim
@@ -80,23 +82,32 @@ impl Heads {
     /// # Errors
     ///
     /// When it is no head, or a very large one, or interim answers do not end.
-    pub(super) fn read(&mut self, input: &[u8]) -> Result<Option<(Head, Bytes)>, Error> {
-        let mut held = if self.held.is_empty() {
-            Bytes::copy_from_slice(input)
-        } else {
-            [&self.held, input].concat().into()
-        };
+    pub(super) fn read<'i>(
+        &mut self,
+        input: &'i [u8],
+    ) -> Result<Option<(Head, Cow<'i, [u8]>)>, Error> {
+        if self.held.is_empty() {
+            return Ok(self.find(input)?.map(|(head, rest)| (head, Cow::Borrowed(rest))));
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(input);
+        Ok(self.find(&held)?.map(|(head, rest)| (head, Cow::Owned(rest.to_vec()))))
+    }
+
+    /// The head in what has come, and what follows it; what there is of one is held.
+    fn find<'i>(&mut self, mut come: &'i [u8]) -> Result<Option<(Head, &'i [u8])>, Error> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
             let mut parsed = httparse::Response::new(&mut fields);
-            let found = parsed.parse(&held).map_err(|_| Error::Malformed("the head"))?;
+            let found = parsed.parse(come).map_err(|_| Error::Malformed("the head"))?;
             let httparse::Status::Complete(length) = found else {
-                if held.len() > LONGEST {
+                if come.len() > LONGEST {
                     return Err(Error::Malformed("a head without end"));
                 }
-                self.held = held;
+                come.clone_into(&mut self.held);
                 return Ok(None);
             };
+            let (head, rest) = come.split_at(length);
             let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
             let status = status.ok_or(Error::Malformed("the status"))?;
             if status == StatusCode::SWITCHING_PROTOCOLS {
@@ -106,10 +117,10 @@ impl Heads {
                 let version =
                     if parsed.version == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 };
                 let understood =
-                    self.understand(status, version, headers(&held, parsed.headers)?)?;
-                return Ok(Some((understood, held.split_off(length))));
+                    self.understand(status, version, headers(head, parsed.headers)?)?;
+                return Ok(Some((understood, rest)));
             }
-            held = held.split_off(length);
+            come = rest;
             self.interim += 1;
             if self.interim > MOST_INTERIM {
                 return Err(Error::Malformed("interim answers without end"));
@@ -140,13 +151,18 @@ impl Heads {
     }
 }
 
-/// The fields of a head, their values shared with its bytes.
-fn headers(head: &Bytes, fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Error> {
+/// The fields of a head. Their values share one copy of its bytes.
+fn headers(head: &[u8], fields: &[httparse::Header<'_>]) -> Result<HeaderMap, Error> {
+    let copy = Bytes::copy_from_slice(head);
+    let place = |value: &[u8]| {
+        let start = value.as_ptr().addr().checked_sub(head.as_ptr().addr())?;
+        Some(start..start + value.len()).filter(|it| it.end <= copy.len())
+    };
     let mut headers = HeaderMap::with_capacity(fields.len());
     for field in fields {
         let name = HeaderName::from_bytes(field.name.as_bytes());
-        let value = HeaderValue::from_maybe_shared(head.slice_ref(field.value));
-        let (Ok(name), Ok(value)) = (name, value) else {
+        let value = place(field.value).map(|it| HeaderValue::from_maybe_shared(copy.slice(it)));
+        let (Ok(name), Some(Ok(value))) = (name, value) else {
             return Err(Error::Malformed("a field of the head"));
         };
         headers.append(name, value);
