@@ -60,6 +60,9 @@ pub(super) struct Head {
     pub(super) reusable: bool,
 }
 
+/// A head, and what follows it.
+type Found<Rest> = (Head, Rest);
+
 /// Puts the head of an answer together.
 pub(super) struct Heads {
     /// Whether the request was a `HEAD`, whose answer has no body whatever it says.
@@ -85,7 +88,7 @@ impl Heads {
     pub(super) fn read<'i>(
         &mut self,
         input: &'i [u8],
-    ) -> Result<Option<(Head, Cow<'i, [u8]>)>, Error> {
+    ) -> Result<Option<Found<Cow<'i, [u8]>>>, Error> {
         if self.held.is_empty() {
             return Ok(self.find(input)?.map(|(head, rest)| (head, Cow::Borrowed(rest))));
         }
@@ -95,7 +98,7 @@ impl Heads {
     }
 
     /// The head in what has come, and what follows it; what there is of one is held.
-    fn find<'i>(&mut self, mut come: &'i [u8]) -> Result<Option<(Head, &'i [u8])>, Error> {
+    fn find<'i>(&mut self, mut come: &'i [u8]) -> Result<Option<Found<&'i [u8]>>, Error> {
         loop {
             let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
             let mut parsed = httparse::Response::new(&mut fields);
