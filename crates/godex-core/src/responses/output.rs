@@ -33,6 +33,8 @@ struct Entry {
     refusal: String,
     /// `pieces` came whole.
     whole: bool,
+    /// What came in pieces is text of a message.
+    text: bool,
 }
 
 impl Output {
@@ -100,7 +102,8 @@ impl Output {
 
     /// Takes the output that the last event lists, if no item was gathered before it.
     pub fn adopt(&mut self, list: Raw<'_>) {
-        let gathered = |entry: &Entry| entry.done.is_some() || entry.json("completed").is_some();
+        let named = |entry: &Entry| entry.added.is_some() && entry.json("completed").is_some();
+        let gathered = |entry: &Entry| entry.done.is_some() || named(entry);
         if self.items.iter().any(gathered) {
             return;
         }
@@ -134,8 +137,10 @@ impl Output {
     /// Takes an item that has begun or is `done`.
     fn push_item(&mut self, told: &ItemEvent<'_>, done: bool) {
         self.taken += told.item.get().len();
-        let Some(entry) = self.entry_at(told.output_index) else { return };
-        if let Some(id) = told.head.as_ref().and_then(|head| head.id.as_deref()) {
+        let head = told.head.as_ref();
+        let id = head.and_then(|head| head.id.as_deref().or(head.call_id.as_deref()));
+        let Some(entry) = self.entry_of(told, id.unwrap_or_default(), done) else { return };
+        if let Some(id) = id {
             id.clone_into(&mut entry.id);
         }
         let slot = if done { &mut entry.done } else { &mut entry.added };
@@ -143,6 +148,24 @@ impl Output {
         if done {
             entry.pieces = String::new();
         }
+    }
+
+    /// The entry of an item: by its id, else by its index. Another item whose event does not tell
+    /// its index, or that of one before it, comes after all others.
+    fn entry_of(&mut self, told: &ItemEvent<'_>, id: &str, done: bool) -> Option<&mut Entry> {
+        if self.items.iter().any(|entry| !id.is_empty() && entry.id == id) {
+            return self.entry(id, told.output_index);
+        }
+        let taken = |entry: &Entry| {
+            let slot = if done { &entry.done } else { &entry.added };
+            slot.as_deref().is_some_and(|it| it != told.item.get())
+        };
+        let place = self.place(told.output_index).ok();
+        let index = match place.and_then(|place| self.items.get(place)).filter(|it| taken(it)) {
+            Some(_) => self.items.last().map_or(0, |last| last.index + 1),
+            None => told.output_index,
+        };
+        self.entry_at(index)
     }
 
     /// The entry an event speaks of: by its item's id, else by its index.
@@ -172,6 +195,10 @@ impl Output {
         let Some(piece) = delta.delta.escaped() else { return };
         self.taken += piece.len();
         let Some(entry) = self.entry(&delta.item_id, delta.output_index) else { return };
+        if entry.id.is_empty() {
+            delta.item_id.as_ref().clone_into(&mut entry.id);
+        }
+        entry.text |= kind != Kind::ArgumentsDelta;
         if kind == Kind::RefusalDelta {
             entry.refusal.push_str(piece);
         } else if entry.done.is_none() {
@@ -185,6 +212,10 @@ impl Output {
         let text = done.text.and_then(Raw::escaped);
         self.taken += [refusal, call, text].into_iter().flatten().map(str::len).sum::<usize>();
         let Some(entry) = self.entry(&done.item_id, done.output_index) else { return };
+        if entry.id.is_empty() {
+            done.item_id.as_ref().clone_into(&mut entry.id);
+        }
+        entry.text |= call.is_none();
         if let Some(text) = refusal {
             text.clone_into(&mut entry.refusal);
         }
@@ -207,7 +238,7 @@ impl Entry {
         if let Some(done) = &self.done {
             return Some(Cow::Borrowed(done));
         }
-        let added = self.added.as_deref()?;
+        let Some(added) = self.added.as_deref() else { return self.message(status) };
         let object = Object::of_text(added)?;
         let kind = object.string("type")?;
         let content = match kind.as_ref() {
@@ -231,6 +262,24 @@ impl Entry {
         if let Some((name, json)) = content.filter(|(name, _)| object.get(name).is_none()) {
             writer.raw(name, &json);
         }
+        Some(Cow::Owned(writer.finish_text()))
+    }
+
+    /// The message that text belongs to which came without one.
+    fn message(&self, status: &str) -> Option<Cow<'_, str>> {
+        if !self.text || (self.pieces.is_empty() && self.refusal.is_empty()) {
+            return None;
+        }
+        let mut writer = Writer::new(self.pieces.len() + self.refusal.len() + 256);
+        if self.id.is_empty() {
+            writer.string("id", &format!("msg_{}", self.index));
+        } else {
+            writer.string("id", &self.id);
+        }
+        writer.string("type", "message");
+        writer.string("status", status);
+        writer.string("role", "assistant");
+        writer.raw("content", &self.content());
         Some(Cow::Owned(writer.finish_text()))
     }
 

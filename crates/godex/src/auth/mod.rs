@@ -175,8 +175,17 @@ pub(crate) struct Status {
     pub(crate) account_tail: Option<String>,
     /// When the access token ends, in seconds since the Unix epoch.
     pub(crate) expires_at: Option<u64>,
+    /// Whether it is renewed before that: it may be, and there is something to renew it with.
+    pub(crate) renews: bool,
     /// Why the login is over, if it is.
     pub(crate) ended: Option<Rejection>,
+}
+
+impl Status {
+    /// Whether the access token has ended and nothing will renew it.
+    pub(crate) fn is_over(&self, now: u64) -> bool {
+        !self.renews && self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// The login of this machine. Clones share it.
@@ -278,6 +287,7 @@ impl Login {
             plan: held.claims.plan.clone(),
             account_tail,
             expires_at: held.claims.expires_at,
+            renews: self.shared.settings.allow_refresh && held.tokens.refresh.is_some(),
             ended: self.shared.ended(),
         }
     }

@@ -83,6 +83,9 @@ pub(super) fn head(status: &Value) -> String {
     row("backend", word(&status["backend"]));
     row("account", &account(&status["login"]));
     row("plan", &plan(&status["plan_windows"]));
+    if let Some(until) = time(&status["plan_spent_until"]) {
+        row("", &format!("spent: requests are refused until it resets in {}", left(until)));
+    }
     let requests = &status["requests"];
     row(
         "requests",
@@ -133,13 +136,15 @@ fn plan(windows: &Value) -> String {
             10_080 => "week".to_owned(),
             minutes => rough(minutes * 60),
         };
-        let reset = time(&it["resets_at"]).map(|at| {
-            let left = at.as_second() - clock::timestamp().as_second();
-            format!(" (resets in {})", rough(u64::try_from(left).unwrap_or(0)))
-        });
+        let reset = time(&it["resets_at"]).map(|at| format!(" (resets in {})", left(at)));
         format!("{name} {} %{}", it["used_percent"], reset.unwrap_or_default())
     });
     parts.collect::<Vec<_>>().join(" · ")
+}
+
+/// How long it is until then.
+fn left(at: Timestamp) -> String {
+    rough(u64::try_from(at.as_second() - clock::timestamp().as_second()).unwrap_or(0))
 }
 
 /// A text of the document.

@@ -155,6 +155,8 @@ fn status(app: &App, about: &About) -> Value {
     let login = app.login.status();
     let expires = login.expires_at.and_then(|it| i64::try_from(it).ok());
     let expires = expires.and_then(|it| jiff::Timestamp::from_second(it).ok());
+    let spent = app.opener.spent_until().and_then(|it| i64::try_from(it).ok());
+    let spent = spent.and_then(|it| jiff::Timestamp::from_second(it).ok());
     let catalogue = app.models.current();
     let models = if catalogue.known() { catalogue.served(&app.names) } else { Vec::new() };
     let mut status = json!({
@@ -171,9 +173,10 @@ fn status(app: &App, about: &About) -> Value {
             "plan": login.plan,
             "account_tail": login.account_tail,
             "expires_at": expires.map(|it| format!("{it:.0}")),
-            "renews": app.may_refresh,
+            "renews": login.renews,
             "ended": login.ended.map(|it| it.to_string()),
         },
+        "plan_spent_until": spent.map(|it| format!("{it:.0}")),
         "access": about.access,
         "keys_path": about.keys_path,
         "model": app.names.default,

@@ -16,13 +16,14 @@ pub(super) async fn ready(app: &App) -> Response<AnswerBody> {
     // Who waits for this sends no request that would notice a new login.
     app.login.look().await;
     let login = app.login.status();
-    let over = login.expires_at.is_some_and(|at| at <= clock::unix_seconds());
     let reason = if app.is_draining() {
         "shutting down".to_owned()
     } else if let Some(rejection) = login.ended {
         rejection.to_string()
-    } else if over && !app.may_refresh {
-        "the access token has expired and --allow-refresh is off".to_owned()
+    } else if login.is_over(clock::unix_seconds()) {
+        let why =
+            if app.may_refresh { "it has no refresh token" } else { "--allow-refresh is off" };
+        format!("the access token has expired and {why}")
     } else {
         return answer::json(StatusCode::OK, r#"{"status":"ready"}"#);
     };

@@ -114,6 +114,10 @@ impl Watch {
     /// What the answer has said is in its record.
     fn settle(&mut self) {
         self.keep();
+        if self.entry.stream {
+            // What ends a stream goes out with it, if nothing has before.
+            self.entry.begin();
+        }
         self.entry.usage = self.tap.usage.unwrap_or_default();
         if let Some(id) = &self.tap.response_id {
             self.entry.upstream_id.clone_from(id);

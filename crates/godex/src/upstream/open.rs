@@ -258,6 +258,13 @@ impl Opener {
             Some(Spent { generation, until, words });
     }
 
+    /// Until when the backend is not asked because a window of the plan is spent, in seconds since
+    /// the Unix epoch.
+    pub(crate) fn spent_until(&self) -> Option<u64> {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        spent.as_ref().map(|it| it.until).filter(|until| clock::unix_seconds() < *until)
+    }
+
     /// Answers for the backend while the plan's window is spent.
     fn still_spent(&self, generation: u64) -> Result<(), Fault> {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);

@@ -77,3 +77,51 @@ fn a_message_without_its_end_is_put_together_from_its_pieces() {
     assert!(json.contains(r#""text":"a\nb""#), "{json}");
     assert!(json.contains(r#""status":"completed""#), "{json}");
 }
+
+/// The ids of the calls and messages that were gathered.
+fn ids(events: &[&str]) -> Vec<String> {
+    let gathered = gathered(events);
+    let list = Raw::parse(&gathered).unwrap().list().unwrap();
+    let id = |item: Raw<'_>| {
+        let item = Object::of_text(item.get()).unwrap();
+        item.string("call_id").or_else(|| item.string("id")).unwrap().into_owned()
+    };
+    list.into_iter().map(id).collect()
+}
+
+#[test]
+fn items_that_do_not_tell_their_place_are_all_kept_in_their_order() {
+    let message = r#"{"type":"response.output_item.done","item":{"id":"m","type":"message","role":"assistant","content":[]}}"#;
+    let call = |phase: &str, id: &str, place: &str| {
+        format!(
+            r#"{{"type":"response.output_item.{phase}",{place}"item":{{"type":"function_call","call_id":"{id}","name":"f","arguments":"{{}}"}}}}"#
+        )
+    };
+    for place in ["", r#""output_index":0,"#] {
+        let (a, b) = (call("done", "a", place), call("done", "b", place));
+        assert_eq!(ids(&[message, &a, &b]), ["m", "a", "b"], "{place}");
+        let (begun_a, begun_b) = (call("added", "a", place), call("added", "b", place));
+        assert_eq!(ids(&[&begun_a, &begun_b, &b, &a, &a]), ["a", "b"], "{place}");
+        assert_eq!(ids(&[&begun_a, &a, &begun_b, &b]), ["a", "b"], "{place}");
+    }
+    // An id that changes on the way is still that of the one item at this place.
+    let renamed = DONE.replace("fc_1", "fc_2");
+    assert_eq!(ids(&[ADDED, &renamed]), ["c"]);
+}
+
+#[test]
+fn text_without_an_item_becomes_a_message() {
+    let delta = r#"{"type":"response.output_text.delta","item_id":"m","delta":"Hel"}"#;
+    let rest = r#"{"type":"response.output_text.delta","item_id":"m","delta":"lo"}"#;
+    let whole = r#"{"type":"response.output_text.done","text":"Hello"}"#;
+    let refusal = r#"{"type":"response.refusal.delta","delta":"no"}"#;
+    let message = |id: &str, part: &str| {
+        format!(
+            r#"[{{"id":"{id}","type":"message","status":"completed","role":"assistant","content":[{part}]}}]"#
+        )
+    };
+    let hello = r#"{"type":"output_text","annotations":[],"logprobs":[],"text":"Hello"}"#;
+    assert_eq!(gathered(&[delta, rest]), message("m", hello));
+    assert_eq!(gathered(&[whole]), message("msg_0", hello));
+    assert_eq!(gathered(&[refusal]), message("msg_0", r#"{"type":"refusal","refusal":"no"}"#));
+}
