@@ -21,6 +21,8 @@ pub enum Fault {
     PlanExcludes {
         /// The backend's words.
         message: String,
+        /// The backend's code.
+        code: &'static str,
     },
     /// Too many requests for the moment.
     RateLimited {
@@ -121,7 +123,11 @@ impl Fault {
         let Some(json) = json.filter(Value::is_object) else {
             return Self::of_wordless(status, retry_after, body);
         };
-        if let Some(error) = json.get("error").filter(|error| error.is_object()) {
+        let detail = json.get("detail");
+        let places = [json.get("error"), detail.and_then(|it| it.get("error")), detail];
+        let told =
+            |it: &Value| ["message", "code", "type"].iter().any(|name| it.get(name).is_some());
+        if let Some(error) = places.into_iter().flatten().find(|it| told(it)) {
             return Self::of_error(status, retry_after, error);
         }
         let message = words(json.get("detail").or_else(|| json.get("error")).unwrap_or(&json));
@@ -156,7 +162,12 @@ impl Fault {
                     plan: text("plan_type"),
                 })
             }
-            Some("usage_not_included" | "insufficient_quota") => Self::PlanExcludes { message },
+            Some("usage_not_included") => {
+                Self::PlanExcludes { message, code: "usage_not_included" }
+            }
+            Some("insufficient_quota") => {
+                Self::PlanExcludes { message, code: "insufficient_quota" }
+            }
             Some("rate_limit_exceeded") => Self::RateLimited { message, retry_after },
             Some("server_is_overloaded" | "slow_down") => Self::Overloaded { message, retry_after },
             Some("server_error") if status < 500 => Self::Server { status, message: Some(message) },
@@ -299,6 +310,15 @@ mod tests {
             "PlanSpent",
         );
         check(429, r#"{"error":{"type":"usage_not_included"}}"#, "PlanExcludes");
+        check(429, r#"{"error":{"code":"insufficient_quota"}}"#, "PlanExcludes");
+        check(
+            429,
+            r#"{"detail":{"type":"usage_limit_reached","resets_in_seconds":9}}"#,
+            "PlanSpent",
+        );
+        check(400, r#"{"detail":{"message":"long","code":"c"}}"#, "Refused");
+        check(400, r#"{"detail":{"error":{"message":"long"}}}"#, "Refused");
+        check(400, r#"{"detail":{"msg":"long"}}"#, "Refused");
         check(429, r#"{"error":{"code":"rate_limit_exceeded"}}"#, "RateLimited");
         check(429, "slow", "RateLimited");
         check(503, r#"{"error":{"code":"server_is_overloaded"}}"#, "Overloaded");

@@ -173,6 +173,7 @@ async fn start(
     let keys = ways.with("", &["keys_path"]);
     let ready = Ready { login: &parts.login.status(), keys: &keys, address };
     announce(&config, &ready, simulated.as_ref(), surroundings);
+    warn_of_login(&config, &ready, ways);
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[NotifyState::Ready]);
 
@@ -197,6 +198,23 @@ async fn start(
             Err(Failure::new(Exit::Failure, "stopped by a second signal, running requests were cut"))
         }
     }
+}
+
+/// Says from the start that requests will be refused.
+fn warn_of_login(config: &Config, ready: &Ready<'_>, ways: &Ways<'_>) {
+    if !ready.login.is_over(clock::unix_seconds()) {
+        return;
+    }
+    let (why, how) = if config.allow_refresh {
+        ("it has no refresh token", "")
+    } else {
+        ("--allow-refresh is off", "start with --allow-refresh, or ")
+    };
+    let login = ways.with("godex login", &["auth_path"]);
+    tracing::warn!(
+        "the access token has expired and {why}, so the backend will refuse requests: \
+         {how}sign in again with {login} or codex login"
+    );
 }
 
 /// The way to the backend: to that of this process, no proxy is in between.

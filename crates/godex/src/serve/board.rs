@@ -107,7 +107,7 @@ impl Board {
     pub(super) fn plan(&self, outcome: &Result<Answer, Problem>) {
         match outcome {
             Ok(answer) => self.windows(&answer.opened.headers),
-            Err(Problem::Fault(_, told)) => self.windows(told),
+            Err(Problem::Fault(_, told, _)) => self.windows(told),
             Err(Problem::Login(_)) => {}
         }
     }

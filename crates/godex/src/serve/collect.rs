@@ -30,7 +30,7 @@ pub(super) async fn collect(
     idle: Duration,
 ) -> Result<Bytes, Fault> {
     let mut leave_at = None;
-    let mut patience = Patience::new((clock::monotonic() + idle).into());
+    let mut patience = Patience::new((opened.heard + idle).into());
     loop {
         loop {
             let frame = match opened.held.pop_front() {
@@ -47,7 +47,7 @@ pub(super) async fn collect(
                 return taken.and_then(|answer| answer.ok_or(Fault::Broken(Break::Cut)));
             }
         }
-        let until = clock::monotonic() + idle;
+        let until = opened.heard + idle;
         let until = if face.is_finished() {
             until.min(*leave_at.get_or_insert_with(|| clock::monotonic() + GRACE))
         } else {
@@ -58,7 +58,10 @@ pub(super) async fn collect(
                 return Ok(left(face, watch));
             }
             Err(Silent) => return Err(Fault::Broken(Break::Idle)),
-            Ok(Some(Ok(data))) => opened.decoder.push(data.into_data().unwrap_or_default()),
+            Ok(Some(Ok(data))) => {
+                opened.heard = clock::monotonic();
+                opened.decoder.push(data.into_data().unwrap_or_default());
+            }
             Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
             Ok(None) => {
                 let last = opened.decoder.finish().map_err(|_| Fault::Broken(Break::TooLong))?;

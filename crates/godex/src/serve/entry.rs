@@ -58,6 +58,8 @@ pub(super) struct Entry {
     pub(super) upstream_id: String,
     /// What is known of the cost.
     pub(super) usage: Usage,
+    /// What attempts have cost that brought no answer.
+    pub(super) in_vain: Usage,
 }
 
 impl Entry {
@@ -88,6 +90,7 @@ impl Entry {
             session: String::new(),
             upstream_id: String::new(),
             usage: Usage::default(),
+            in_vain: Usage::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Entry {
         if unpaid {
             self.usage = Usage { input: self.estimate, total: self.estimate, ..Usage::default() };
         }
+        self.usage += self.in_vain;
         if let Some(reservation) = &mut self.reservation {
             reservation.settle(&self.usage, now);
         }

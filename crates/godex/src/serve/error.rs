@@ -244,7 +244,7 @@ impl ApiError {
                 headers::describe(denied.state(), clock::timestamp(), answer_headers);
             }
             Self::Problem(problem) => {
-                if let Problem::Fault(_, told) = problem.as_ref() {
+                if let Problem::Fault(_, told, _) = problem.as_ref() {
                     passed::downstream(told, answer_headers, None);
                 }
             }
@@ -313,7 +313,7 @@ fn optional(writer: &mut Writer, name: &str, value: Option<&str>) {
 
 fn problem_look(problem: &Problem) -> Look {
     match problem {
-        Problem::Fault(fault, told) => {
+        Problem::Fault(fault, told, _) => {
             let look = fault_look(fault);
             let wait = look.wait.or_else(|| retry_after(told).map(Duration::from_secs));
             Look { wait, ..look }
@@ -387,9 +387,9 @@ fn fault_look(fault: &Fault) -> Look {
         Fault::Blocked => look(502, SERVER, "upstream_error",
             "Something in front of the Codex backend blocked the request (HTTP 403). This passes as a rule: try again later."),
         Fault::PlanSpent(spent) => spent_look(spent),
-        Fault::PlanExcludes { message } => Look {
+        Fault::PlanExcludes { message, code } => Look {
             retry: Some(false),
-            ..look(429, "insufficient_quota", "usage_not_included", said(message, "The ChatGPT plan does not include this usage."))
+            ..look(429, "insufficient_quota", code, said(message, "The ChatGPT plan does not include this usage."))
         },
         Fault::RateLimited { message, retry_after } => Look {
             wait: retry_after.map(Duration::from_secs),

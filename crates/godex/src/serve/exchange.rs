@@ -275,9 +275,9 @@ impl Exchange {
         prepared: Result<Prepared, ApiError>,
     ) -> Response<AnswerBody> {
         let extra = std::mem::take(&mut self.extra);
+        let (app, key) = (Arc::clone(&self.app), Arc::clone(&self.key));
         let outcome = match prepared {
             Ok(prepared) => {
-                let app = Arc::clone(&self.app);
                 tokio::select! {
                     outcome = self.send(prepared) => outcome,
                     () = app.cut_off() => Err(ApiError::Draining),
@@ -289,7 +289,12 @@ impl Exchange {
             }
         };
         let mut response = outcome.unwrap_or_else(ApiError::into_response);
+        let settled = !extra.is_empty() && matches!(response.body(), AnswerBody::Whole(_));
         response.headers_mut().extend(extra);
+        if settled {
+            // It no longer holds tokens back: what it has cost is known.
+            standing(&app, &key, response.headers_mut());
+        }
         response
     }
 
@@ -311,12 +316,14 @@ impl Exchange {
                 Ok(self.promise(*showing, attempts))
             }
             Some(Err(problem)) => {
+                self.entry.in_vain = problem.spent();
                 let error = ApiError::from(problem);
                 self.entry.fail(&error.look());
                 Err(error)
             }
             Some(Ok(answer)) => {
                 drop(attempts);
+                self.entry.in_vain = answer.spent;
                 self.entry.accept();
                 if showing.stream {
                     return Ok(self.pass(*showing, answer));
@@ -348,7 +355,7 @@ impl Exchange {
     /// An answer as a stream.
     fn pass(self, showing: Showing, answer: Answer) -> Response<AnswerBody> {
         let Showing { face, session, turn, mut told, .. } = showing;
-        let Answer { mut opened, dropped, stood_in } = answer;
+        let Answer { mut opened, dropped, stood_in, .. } = answer;
         told.learn(dropped, stood_in);
         let from_backend = std::mem::take(&mut opened.headers);
         let mut response = answer::stream(Relay::flowing(opened, face, self.watch(session, turn)));
@@ -363,7 +370,7 @@ impl Exchange {
         mut showing: Box<Showing>,
         answer: Answer,
     ) -> Result<Response<AnswerBody>, ApiError> {
-        let Answer { mut opened, dropped, stood_in } = answer;
+        let Answer { mut opened, dropped, stood_in, .. } = answer;
         showing.told.learn(dropped, stood_in);
         let from_backend = std::mem::take(&mut opened.headers);
         let idle = self.app.idle;

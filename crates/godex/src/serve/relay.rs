@@ -73,9 +73,10 @@ enum State {
 impl Relay {
     /// A relay of an answer whose model has begun to speak.
     pub(super) fn flowing(opened: Box<Opened>, face: Face, watch: Watch) -> Self {
-        let waiting = opened.waiting();
+        let (waiting, heard) = (opened.waiting(), opened.heard.into());
         let mut relay = Self::new(State::Flowing(opened), face, watch);
         relay.out.expect(waiting);
+        relay.listen_since(heard);
         relay
     }
 
@@ -126,10 +127,12 @@ impl Relay {
                 State::Opening(opening) => match opening.as_mut().poll(cx) {
                     Poll::Pending => Poll::Pending,
                     Poll::Ready(Ok(answer)) => {
+                        self.watch.entry.in_vain = answer.spent;
                         self.flow(answer.opened);
                         Poll::Ready(())
                     }
                     Poll::Ready(Err(problem)) => {
+                        self.watch.entry.in_vain = problem.spent();
                         self.fail(&ApiError::from(problem), None);
                         Poll::Ready(())
                     }
@@ -165,10 +168,19 @@ impl Relay {
     }
 
     fn flow(&mut self, opened: Box<Opened>) {
-        self.last_received = clock::monotonic().into();
+        self.listen_since(opened.heard.into());
         self.watch.entry.accept();
         self.out.expect(opened.waiting());
         self.state = State::Flowing(opened);
+    }
+
+    /// The backend was heard last at this moment: the silence after it counts.
+    fn listen_since(&mut self, heard: Instant) {
+        self.last_received = heard;
+        let ends = heard + self.idle;
+        if ends < self.timer.deadline() {
+            self.timer.as_mut().reset(ends);
+        }
     }
 
     /// Takes what has come from the backend.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use godex_core::codex::fault::{Fault, Refusal};
+use godex_core::usage::Usage;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Limited};
@@ -19,6 +20,7 @@ use crate::config::Config;
 pub(crate) const SESSION_ID: HeaderName = HeaderName::from_static("session-id");
 const ACCOUNT_ID: HeaderName = HeaderName::from_static("chatgpt-account-id");
 const ORIGINATOR: HeaderName = HeaderName::from_static("originator");
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 
 /// How much of an error's body is read, and for how long.
 const ERROR_BODY: usize = 64 << 10;
@@ -130,7 +132,7 @@ impl Backend {
         let body = error_body(body).await;
         let fault = Fault::of_answer(status.as_u16(), retry_after, &body);
         tracing::debug!(%status, kind = kind(&fault), "the backend answered with an error");
-        Err(Failed { fault, headers: head.headers, seen: Seen::Perhaps })
+        Err(Failed { headers: head.headers, ..fault.into() })
     }
 }
 
@@ -143,18 +145,24 @@ pub(crate) struct Failed {
     pub(crate) headers: HeaderMap,
     /// What the backend has seen of the request.
     pub(crate) seen: Seen,
+    /// What the attempt has cost.
+    pub(crate) usage: Usage,
 }
 
 impl From<Fault> for Failed {
     fn from(fault: Fault) -> Self {
-        Self { fault, headers: HeaderMap::new(), seen: Seen::Perhaps }
+        Self { fault, headers: HeaderMap::new(), seen: Seen::Perhaps, usage: Usage::default() }
     }
 }
 
-/// How long an answer tells to wait, in seconds: a number, or the moment at which to come back.
+/// How long an answer tells to wait, in seconds: a number, the moment at which to come back, or
+/// milliseconds.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<u64> {
     const DATES: DateTimeParser = DateTimeParser::new().relaxed_weekday(true);
-    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let text = |name| Some(headers.get(name)?.to_str().ok()?.trim());
+    let Some(value) = text(RETRY_AFTER) else {
+        return Some(text(RETRY_AFTER_MS)?.parse::<u64>().ok()?.div_ceil(1000));
+    };
     value.parse().ok().or_else(|| {
         let at = DATES.parse_timestamp(value).ok()?.as_second();
         u64::try_from(at).ok().map(|at| at.saturating_sub(clock::unix_seconds()))

@@ -3,17 +3,18 @@
 //! still gets a status of its own and may be tried again. Source: `docs/wire.md#handshake`.
 
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use godex_core::codex::fault::{self, Break, Fault};
 use godex_core::responses::event::{Event, Kind};
+use godex_core::responses::response;
 use godex_core::sse::{Decoder, Frame};
 use godex_core::tap;
 use http::HeaderMap;
 
 use super::backend::Failed;
-use super::connect::{AnswerBody, Seen};
+use super::connect::AnswerBody;
 use super::patience::{Patience, Silent};
 use crate::clock;
 
@@ -36,6 +37,8 @@ pub(crate) struct Opened {
     pub(crate) decoder: Decoder,
     /// Where it comes from.
     pub(crate) body: AnswerBody,
+    /// When something of it came last.
+    pub(crate) heard: Instant,
 }
 
 impl Opened {
@@ -59,28 +62,29 @@ pub(super) async fn shake(
 ) -> Result<Box<Opened>, Failed> {
     let (held, decoder) = (VecDeque::new(), Decoder::new(LONGEST_EVENT));
     // Large, and handed on from here to where the answer goes.
-    let mut opened = Box::new(Opened { headers, generation, held, decoder, body });
+    let mut opened =
+        Box::new(Opened { headers, generation, held, decoder, body, heard: clock::monotonic() });
     match begin(&mut opened, idle).await {
         Ok(()) => Ok(opened),
-        Err(fault) => Err(Failed { fault, headers: opened.headers, seen: Seen::Perhaps }),
+        Err(failed) => Err(Failed { headers: opened.headers, ..failed }),
     }
 }
 
-async fn begin(opened: &mut Opened, idle: Duration) -> Result<(), Fault> {
-    let Opened { held, decoder, body, .. } = opened;
+async fn begin(opened: &mut Opened, idle: Duration) -> Result<(), Failed> {
+    let Opened { held, decoder, body, heard, .. } = opened;
     let (mut bytes, mut first) = (0, true);
     let mut greeted_at = None;
     let mut patience = Patience::new((clock::monotonic() + LONGEST_HELD.min(idle)).into());
     loop {
         let until = match greeted_at {
-            None => clock::monotonic() + idle,
+            None => *heard + idle,
             Some(at) => at + LONGEST_HELD.min(idle),
         };
         let chunk = match patience.next(body, until.into()).await {
-            Err(Silent) if !held.is_empty() => return Ok(()),
-            Err(Silent) => return Err(Fault::Broken(Break::Idle)),
+            Err(Silent) if !held.is_empty() && clock::monotonic() < *heard + idle => return Ok(()),
+            Err(Silent) => return Err(Fault::Broken(Break::Idle).into()),
             Ok(None) => return Err(last_words(decoder)),
-            Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut)),
+            Ok(Some(Err(_))) => return Err(Fault::Broken(Break::Cut).into()),
             Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
         };
         if chunk.is_empty() {
@@ -89,6 +93,7 @@ async fn begin(opened: &mut Opened, idle: Duration) -> Result<(), Fault> {
         if std::mem::take(&mut first) {
             no_stream(&chunk)?;
         }
+        *heard = clock::monotonic();
         bytes += chunk.len();
         decoder.push(chunk);
         let mut begun = bytes > MOST_HELD;
@@ -96,7 +101,7 @@ async fn begin(opened: &mut Opened, idle: Duration) -> Result<(), Fault> {
             match Event::of(&frame) {
                 None => continue,
                 Some(event) if matches!(event.kind, Kind::Failed | Kind::Error) && !begun => {
-                    return Err(tap::fault_of(&event));
+                    return Err(failed(&event));
                 }
                 Some(event) => begun |= !event.kind.is_handshake(),
             }
@@ -126,12 +131,18 @@ fn no_stream(chunk: &Bytes) -> Result<(), Fault> {
     Ok(())
 }
 
+/// What a failure says, and what it has cost.
+fn failed(event: &Event<'_>) -> Failed {
+    let usage = event.response().and_then(response::usage).unwrap_or_default();
+    Failed { usage, ..tap::fault_of(event).into() }
+}
+
 /// The stream ended during the greeting; perhaps its last event lacked the blank line.
-fn last_words(decoder: &mut Decoder) -> Fault {
+fn last_words(decoder: &mut Decoder) -> Failed {
     let frame = decoder.finish().ok().flatten();
     let event = frame.as_ref().and_then(Event::of);
     match event.filter(|event| matches!(event.kind, Kind::Failed | Kind::Error)) {
-        Some(event) => tap::fault_of(&event),
-        None => Fault::Broken(Break::Cut),
+        Some(event) => failed(&event),
+        None => Fault::Broken(Break::Cut).into(),
     }
 }

@@ -125,7 +125,7 @@ impl Shared {
             },
             Err(problem) => {
                 let why = match &problem {
-                    Problem::Fault(fault, _) => kind(fault).to_owned(),
+                    Problem::Fault(fault, ..) => kind(fault).to_owned(),
                     Problem::Login(error) => error.to_string(),
                 };
                 tracing::warn!(

@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use godex_core::codex::fault::{Fault, PlanSpent};
 use godex_core::codex::fields::{self, Refusals};
 use godex_core::codex::outgoing::Outgoing;
+use godex_core::usage::Usage;
 use http::HeaderMap;
 
 use super::backend::{Backend, Failed, kind};
@@ -29,21 +30,32 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Why a request has no answer.
 #[derive(Debug, Clone)]
 pub(crate) enum Problem {
-    /// The backend's fault, or the request's, with the head of the backend's answer.
-    Fault(Fault, HeaderMap),
+    /// The backend's fault, or the request's, with the head of the backend's answer and what the
+    /// attempts have cost.
+    Fault(Fault, HeaderMap, Usage),
     /// Our own login.
     Login(auth::Error),
 }
 
+impl Problem {
+    /// What the attempts have cost.
+    pub(crate) fn spent(&self) -> Usage {
+        match self {
+            Self::Fault(_, _, spent) => *spent,
+            Self::Login(_) => Usage::default(),
+        }
+    }
+}
+
 impl From<Fault> for Problem {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault, HeaderMap::new())
+        Self::Fault(fault, HeaderMap::new(), Usage::default())
     }
 }
 
 impl From<Failed> for Problem {
     fn from(failed: Failed) -> Self {
-        Self::Fault(failed.fault, failed.headers)
+        Self::Fault(failed.fault, failed.headers, failed.usage)
     }
 }
 
@@ -91,6 +103,8 @@ pub(crate) struct Answer {
     pub(crate) dropped: Vec<String>,
     /// The model that stood in.
     pub(crate) stood_in: Option<String>,
+    /// What attempts before have cost.
+    pub(crate) spent: Usage,
 }
 
 impl Opener {
@@ -118,7 +132,7 @@ impl Opener {
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
         let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
         let (mut renewals, mut repeated, mut restarted, mut unseen) = (0, false, false, 0);
-        let (mut dropped, mut stood_in) = (Vec::new(), None);
+        let (mut dropped, mut stood_in, mut spent) = (Vec::new(), None, Usage::default());
         for parameter in self.refusals.load().learned() {
             if let Some(other) = outgoing.without(parameter) {
                 outgoing = other;
@@ -135,11 +149,12 @@ impl Opener {
         loop {
             let credentials = self.backend.login.current().await?;
             self.still_spent(credentials.generation())?;
-            let Failed { fault, headers: told, seen } =
+            let Failed { fault, headers: told, seen, usage } =
                 match self.attempt(&credentials, &outgoing, &headers).await {
-                    Ok(opened) => return Ok(Answer { opened, dropped, stood_in }),
+                    Ok(opened) => return Ok(Answer { opened, dropped, stood_in, spent }),
                     Err(failed) => failed,
                 };
+            spent += usage;
             // No attempts: the backend has seen nothing, or was just closing the connection.
             if !committed.load(Ordering::Acquire) {
                 if seen == Seen::Nothing && unseen < UNSEEN {
@@ -207,7 +222,7 @@ impl Opener {
                 | Fault::Broken(_) => {}
             }
             if !fault.is_transient() || repeated || committed.load(Ordering::Acquire) {
-                return Err(Problem::Fault(fault, told));
+                return Err(Problem::Fault(fault, told, spent));
             }
             tracing::info!(kind = kind(&fault), "trying once more");
             repeated = true;

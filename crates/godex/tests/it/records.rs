@@ -3,6 +3,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
+use crate::backend::{event, hello, whole};
 use crate::client::{Call, Reply};
 use crate::stage::{
     KEY, Stage, Strict, asked, four_ways, play, question, streamed, together, with,
@@ -41,6 +42,7 @@ fn every_answer_is_recorded_with_what_it_cost_before_its_end_is_told() {
             assert!(record["upstream_id"].as_str().unwrap().starts_with("resp_"), "{record}");
             assert!(!record["key_id"].as_str().unwrap().is_empty());
             assert!(record["duration_ms"].is_u64(), "{record}");
+            assert_eq!(record["ttft_ms"].is_u64(), way % 2 == 1, "{record}");
         }
     });
 }
@@ -94,6 +96,43 @@ fn failures_are_recorded_with_the_status_the_client_saw() {
         assert_eq!(record(&stage, &reply)["status"], 404);
         let reply = stage.proxy.responses(&question("[[mock: incomplete]]")).await;
         assert_eq!(record(&stage, &reply)["status"], 200);
+    });
+}
+
+#[test]
+fn what_a_failure_has_cost_before_the_answer_began_is_recorded_and_told() {
+    let failed = |code: &str| {
+        let error = json!({"code": code, "message": "no"});
+        let usage = json!({"input_tokens": 15, "output_tokens": 3, "total_tokens": 18});
+        let response = json!({"id": "resp_1", "status": "failed", "error": error, "usage": usage});
+        let told = json!({"type": "response.failed", "sequence_number": 2, "response": response});
+        let begun =
+            json!({"type": "response.created", "sequence_number": 0, "response": {"id": "resp_1"}});
+        whole("200 OK", "text/event-stream", &(event(&begun) + &event(&told)))
+    };
+    play(async move {
+        let mut stage = Stage::on_backend(&["--quota-tokens=1000000"]).await;
+        let mut left = 1_000_000;
+        for call in four_ways("hi") {
+            let sending = stage.proxy.send(call);
+            let playing =
+                async { stage.backend.turn().await.answer(failed("invalid_prompt")).await };
+            let (reply, ()) = tokio::join!(sending, playing);
+            assert_eq!(reply.status, 400, "{}", reply.body);
+            left -= 18;
+            assert_eq!(reply.header("x-ratelimit-remaining-tokens"), left.to_string());
+        }
+        let body = question("hi");
+        let sending = stage.proxy.responses(&body);
+        let playing = async {
+            stage.backend.turn().await.answer(failed("server_is_overloaded")).await;
+            stage.backend.turn().await.answer(hello()).await;
+        };
+        let (reply, ()) = tokio::join!(sending, playing);
+        let cost = reply.fine()["usage"]["total_tokens"].as_u64().unwrap();
+        let totals: Vec<_> =
+            stage.records().iter().map(|it| it["total_tokens"].as_u64().unwrap()).collect();
+        assert_eq!(totals, [18, 18, 18, 18, 18 + cost]);
     });
 }
 

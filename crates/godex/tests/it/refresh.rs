@@ -187,3 +187,24 @@ fn an_api_key_in_the_place_of_the_login_is_told_until_the_login_is_back() {
         assert_eq!(stage.backend.mock.token_posts(), 0);
     });
 }
+
+#[test]
+fn a_token_that_has_ended_and_that_nothing_renews_is_told_from_the_start() {
+    play(async {
+        let mut stage = Stage::with_login(&[]).await;
+        let login = stage.backend.mock.new_login(Duration::ZERO);
+        stage.home.write(".codex/auth.json", &login);
+        let mut without: Value = serde_json::from_str(&login).unwrap();
+        without["tokens"]["refresh_token"] = Value::Null;
+        for (flags, why) in
+            [(&[][..], "--allow-refresh is off"), (&["--allow-refresh"], "it has no refresh token")]
+        {
+            stage.restart(flags).await;
+            let why = format!("the access token has expired and {why}");
+            stage.proxy.says(&why).await;
+            let reply = stage.proxy.get("/readyz").await;
+            assert_eq!((reply.status, &reply.json()["reason"]), (503, &Value::from(why)));
+            stage.home.write(".codex/auth.json", &without.to_string());
+        }
+    });
+}

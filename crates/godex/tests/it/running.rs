@@ -83,6 +83,8 @@ fn the_windows_of_the_plan_are_known_from_errors_and_late_answers_too() {
         assert_eq!(spent.status, 429);
         let windows = json(&stage.home, &["status", "--json"])["plan_windows"].clone();
         assert_eq!(windows[0]["used_percent"], 12.0, "{windows}");
+        let text = stage.home.run(&["status"], &[]).stdout;
+        assert!(text.contains("spent: requests are refused until it resets in "), "{text}");
 
         let mut stage = Stage::on_backend(&["--heartbeat=50ms"]).await;
         let call = Call::responses(&streamed(question("hi")));

@@ -55,7 +55,7 @@ fn every_error_has_its_row() {
         fault(Fault::Unauthorized),
         fault(Fault::Blocked),
         fault(Fault::PlanSpent(PlanSpent::default())),
-        fault(Fault::PlanExcludes { message: String::new() }),
+        fault(Fault::PlanExcludes { message: String::new(), code: "usage_not_included" }),
         fault(Fault::RateLimited { message: String::new(), retry_after: Some(3) }),
         fault(Fault::Overloaded { message: "busy".into(), retry_after: None }),
         refused(400, "Store must be set to false"),
