@@ -15,6 +15,7 @@ pub use self::reference::reference;
 use super::report::{Exit, Failure};
 use super::settings;
 use super::talk::{Talk, pretty};
+use super::ways::Ways;
 use crate::config::{File, FileError, IssuerAddress, Place, ProxyArgs, Surroundings};
 use crate::store::file;
 
@@ -145,7 +146,8 @@ fn init(world: &World<'_>, talk: &mut Talk<'_>) -> Result<Exit, Failure> {
     })?;
     talk.note(&format!("written: {shown}"));
     talk.note("  every setting is in it with its default; take the # off those that you change");
-    talk.note("  then         godex config check");
+    let check = Ways::new(world.matches).with("godex config check", &[]);
+    talk.note(&format!("  then         {check}"));
     Ok(Exit::Success)
 }
 

@@ -227,6 +227,8 @@ fn a_new_file_has_every_setting_is_in_order_and_is_not_written_over() {
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(home.run(&["config", "init", "--print"], &[]).stdout, text);
+    let named = home.run(&["--config", "x.toml", "config", "init"], &[]);
+    assert!(named.stderr.contains("godex config check --config=x.toml\n"), "{}", named.stderr);
     assert!(home.run(&["config", "check"], &[]).stderr.contains("in order: 0 settings"));
     fs::write(&path, "color = 'never'\n").unwrap();
     let again = home.run(&["config", "init"], &[]);
