@@ -175,12 +175,9 @@ impl App {
             return;
         }
         let (default, upstream) = (&self.names.default, &chosen.upstream);
-        let words = "the backend does not list the default model";
-        if default == config::DOCUMENTED_MODEL {
-            tracing::info!("{words} `{default}`: `{upstream}` stands in for it");
-        } else {
-            tracing::warn!("{words} `{default}`: `{upstream}` stands in for it");
-        }
+        tracing::warn!(
+            "the backend does not list the default model `{default}`: `{upstream}` stands in for it"
+        );
     }
 
     /// What keys spent before this start has been counted.

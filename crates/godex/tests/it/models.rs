@@ -128,17 +128,7 @@ fn m2_the_model_that_stands_in_is_named_in_every_answer_and_once_in_the_log() {
         assert_eq!(stage.proxy.responses(&old).await.error().2, "model_not_found");
         let said = stage.proxy.says("stands in").await;
         assert_eq!(said.matches("stands in").count(), 1, "{said}");
-        assert!(said.contains("\"level\":\"WARN\""), "a model that was chosen is missed: {said}");
-    });
-}
-
-#[test]
-fn that_another_model_answers_for_the_documented_default_is_no_warning() {
-    play(async {
-        let stage = Stage::on_mock(&[]).await;
-        stage.proxy.responses(&json!({"input": "hi"})).await.fine();
-        let said = stage.proxy.says("stands in").await;
-        assert!(!said.contains("WARN") && said.contains("\"level\":\"INFO\""), "{said}");
+        assert!(said.contains("\"level\":\"WARN\""), "{said}");
     });
 }
 
