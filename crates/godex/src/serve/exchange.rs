@@ -177,8 +177,10 @@ impl Exchange {
     /// # Errors
     ///
     /// When it is not served, or not to this key.
-    pub(super) async fn choose(&self, ask: &Ask) -> Result<Chosen, ApiError> {
+    pub(super) async fn choose(&mut self, ask: &Ask) -> Result<Chosen, ApiError> {
         let (app, asked) = (&self.app, ask.model.as_deref());
+        // Whoever looks for what went wrong wants to know what was asked for.
+        asked.unwrap_or_default().clone_into(&mut self.entry.model);
         let mut catalogue = app.models.current();
         if !catalogue.known() && !asked.is_some_and(|model| catalogue.has(model)) {
             catalogue = app.models.settled().await;
