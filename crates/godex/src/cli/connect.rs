@@ -22,7 +22,7 @@ use super::talk::Talk;
 use super::ways::Ways;
 use super::{keys, settings};
 use crate::config::{DOCUMENTED_MODEL, KeysPath, Surroundings, parse_listen};
-use crate::store::undo::{self, Note, Standing};
+use crate::store::undo::{self, Made, Note, Standing};
 
 /// The clients that have a file of their own, by name.
 pub(super) const WITH_FILES: [(&str, Client); 5] = [
@@ -108,6 +108,8 @@ const NOTES: &str = "\
 struct Subject<'a> {
     client: Client,
     write: bool,
+    /// The label of a key that is made.
+    label: String,
     ways: Ways<'a>,
 }
 
@@ -140,7 +142,8 @@ pub(super) fn run(
 ) -> Result<Exit, Failure> {
     let Some(client) = args.client else { return list::run(args.json, surroundings, talk) };
     let ways = Ways::new(matches.subcommand_matches("connect").unwrap_or(matches));
-    let subject = Subject { client, write: args.write, ways };
+    let label = args.key_label.clone().unwrap_or_else(|| name(client));
+    let subject = Subject { client, write: args.write, label, ways };
     let keys_path = args.keys.find(surroundings).map_err(|error| settings::refused(&error))?;
     if args.restore {
         return restore(&subject, args.force, &keys_path, surroundings, talk);
@@ -149,7 +152,7 @@ pub(super) fn run(
     // Found out before a key is made for a file that cannot be written.
     let planned = file.map(|path| plan(&subject, path, surroundings)).transpose()?;
     let earlier = planned.as_ref().and_then(|it| it.base.earlier.as_ref());
-    let old_key = earlier.and_then(|it| it.key_id.clone());
+    let old_key = earlier.and_then(|it| it.key(&keys_path));
     let running = match args.url {
         Some(_) => None,
         None => Running::on(args.listen.port(), surroundings),
@@ -191,10 +194,12 @@ pub(super) fn run(
     let Some(planned) = planned else {
         return print(&subject, &target, running.as_ref(), surroundings, talk);
     };
-    match write(&subject, &planned, &target, key_id.clone()) {
+    let file = std::path::absolute(&keys_path).unwrap_or_else(|_| keys_path.clone());
+    let key = key_id.clone().map(|id| Made { id, file });
+    match write(&subject, &planned, &target, key) {
         Ok(note) => {
             if let Some(old) = old_key {
-                keys::retire(&old, &keys_path)?;
+                keys::retire(&old.id, &old.file)?;
             }
             tell(&subject, &note, &target, (&said, running.is_some()), talk);
             Ok(Exit::Success)
@@ -315,11 +320,11 @@ fn write(
     subject: &Subject<'_>,
     planned: &Planned,
     target: &Target,
-    key_id: Option<String>,
+    key: Option<Made>,
 ) -> Result<Note, Failure> {
     let Planned { place, path, base } = planned;
     let text = edited(subject, path, base.text.as_deref(), target)?;
-    undo::apply(place, path, &text, key_id, base).map_err(|error: io::Error| {
+    undo::apply(place, path, &text, key, base).map_err(|error: io::Error| {
         Failure::new(Exit::Config, format!("cannot write {}", path.display()))
             .cause(error.to_string())
             .help("make its folder writable for this user; the file is as it was")
@@ -372,7 +377,9 @@ fn tell(
         talk.note(&format!("  kept        {}", backup.display()));
     }
     if let Some(id) = &note.key_id {
-        talk.note(&format!("  key         {id}, label {name}  (godex proxy usage show {id})"));
+        let show = format!("godex proxy usage show {id}");
+        let show = subject.ways.with(&show, &["keys_path"]);
+        talk.note(&format!("  key         {id}, label {}  ({show})", subject.label));
     }
     let undo = subject.ways.with(&format!("godex connect {name} --restore"), &["keys_path"]);
     talk.note(&format!("  undo        {undo}"));
@@ -431,9 +438,12 @@ fn restore(
         Some(_) => format!("{path} is as it was"),
         None => format!("removed {path}, which was not there before"),
     });
-    if let Some(id) = &note.key_id {
-        keys::retire(id, keys_path)?;
-        talk.note(&format!("revoked {id}, the key that was made for it"));
+    if let Some(Made { id, file }) = note.key(keys_path) {
+        talk.note(&if keys::retire(&id, &file)? {
+            format!("revoked {id}, the key that was made for it")
+        } else {
+            format!("{id}, the key that was made for it, is not in {}", file.display())
+        });
     }
     Ok(Exit::Success)
 }

@@ -145,18 +145,19 @@ pub(super) fn create(label: String, path: &Path) -> Result<(KeyId, ApiKey), Fail
     Ok((id, secret))
 }
 
-/// Revokes the key with this id, if there still is one.
+/// Revokes the key with this id; whether there was one.
 ///
 /// # Errors
 ///
 /// When the key file refuses.
-pub(super) fn retire(id: &str, path: &Path) -> Result<(), Failure> {
+pub(super) fn retire(id: &str, path: &Path) -> Result<bool, Failure> {
     change(path, |records| {
-        if let Some(record) = records.keys.iter_mut().find(|it| it.id.as_str() == id) {
+        let found = records.keys.iter_mut().find(|it| it.id.as_str() == id);
+        Ok(found.is_some_and(|record| {
             record.revoked_at.get_or_insert(clock::timestamp());
             record.previous.clear();
-        }
-        Ok(())
+            true
+        }))
     })
 }
 

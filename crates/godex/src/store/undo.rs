@@ -31,6 +31,18 @@ pub(crate) struct Note {
     written: String,
     /// The managed key that was made for it.
     pub(crate) key_id: Option<String>,
+    /// The file in which it was made; notes of before 0.1 do not tell.
+    #[serde(default)]
+    keys_path: Option<PathBuf>,
+}
+
+/// A managed key, and the file that it is in.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    /// Its id.
+    pub(crate) id: String,
+    /// The key file.
+    pub(crate) file: PathBuf,
 }
 
 /// How a file is, compared with the note about it.
@@ -52,6 +64,12 @@ pub(crate) struct Base {
 }
 
 impl Note {
+    /// The key that was made, and its file: `otherwise` if the note does not tell.
+    pub(crate) fn key(&self, otherwise: &Path) -> Option<Made> {
+        let file = self.keys_path.as_deref().unwrap_or(otherwise).to_owned();
+        Some(Made { id: self.key_id.clone()?, file })
+    }
+
     /// The note at `place`, if there is one that can be read.
     ///
     /// # Errors
@@ -104,9 +122,10 @@ pub(crate) fn apply(
     place: &Path,
     path: &Path,
     text: &str,
-    key_id: Option<String>,
+    key: Option<Made>,
     base: &Base,
 ) -> io::Result<Note> {
+    let (key_id, keys_path) = key.map(|it| (it.id, it.file)).unzip();
     let target = file::follow(path)?;
     let folders = missing(&target);
     for folder in [target.parent(), place.parent()].into_iter().flatten() {
@@ -114,7 +133,7 @@ pub(crate) fn apply(
     }
     let _lock = Lock::acquire(place)?;
     let note = match &base.earlier {
-        Some(earlier) => Note { written: digest(text), key_id, ..earlier.clone() },
+        Some(earlier) => Note { written: digest(text), key_id, keys_path, ..earlier.clone() },
         None => Note {
             schema_version: 1,
             backup: keep(&target)?,
@@ -122,6 +141,7 @@ pub(crate) fn apply(
             folders,
             written: digest(text),
             key_id,
+            keys_path,
         },
     };
     let json = serde_json::to_vec_pretty(&note)?;

@@ -92,6 +92,39 @@ fn what_somebody_changed_since_is_not_lost_by_accident() {
 }
 
 #[test]
+fn the_key_that_was_made_is_revoked_in_the_file_in_which_it_was_made() {
+    let home = Home::empty();
+    let named = ["connect", "codex", "--write", "--keys-path=k.json", "--key-label=my l"];
+    let wrote = home.run(&named, &[]);
+    assert_eq!(wrote.code, Some(0), "{}", wrote.stderr);
+    assert!(
+        wrote.stderr.contains(", label my l  (godex proxy usage show key_"),
+        "{}",
+        wrote.stderr
+    );
+    assert!(wrote.stderr.contains(" --keys-path=k.json)\n"), "{}", wrote.stderr);
+    let state = |path: &str| {
+        let list = home.run(&["proxy", "keys", "list", "--json", path], &[]).stdout;
+        let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+        list["keys"].as_array().unwrap().iter().map(|it| it["state"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(state("--keys-path=k.json"), ["active"]);
+    let variable = home.path().join("other.json");
+    let variables = [("GODEX_PROXY_KEYS_PATH", variable.to_str().unwrap())];
+    assert_eq!(home.run(&["connect", "codex", "--write"], &variables).code, Some(0));
+    assert_eq!(state("--keys-path=k.json"), ["revoked"], "the one before is of no use now");
+    assert_eq!(state("--keys-path=other.json"), ["active"]);
+    let restored = home.run(&["connect", "codex", "--restore"], &[]);
+    assert!(restored.stderr.contains("revoked key_"), "{}", restored.stderr);
+    assert_eq!(state("--keys-path=other.json"), ["revoked"]);
+
+    assert_eq!(home.run(&named, &[]).code, Some(0));
+    std::fs::remove_file(home.path().join("k.json")).unwrap();
+    let restored = home.run(&["connect", "codex", "--restore"], &[]);
+    assert!(restored.stderr.contains(" that was made for it, is not in "), "{}", restored.stderr);
+}
+
+#[test]
 fn a_file_that_is_not_understood_is_left_alone_and_no_key_is_made() {
     for (client, file, _) in FILES {
         let home = Home::empty();
