@@ -47,8 +47,14 @@ impl Which {
         match (found, wanted, live.len()) {
             (Some(at), _, _) => Ok(live.swap_remove(at).1),
             (None, None, 1) => Ok(live.swap_remove(0).1),
-            (None, None, 2..) => Err(Failure::new(Exit::Usage, "several proxies run here")
-                .help("say which one: --listen 127.0.0.1:PORT")),
+            (None, None, 2..) => {
+                let what = "several proxies run here: say which one is meant";
+                Err(running(surroundings)
+                    .iter()
+                    .fold(Failure::new(Exit::Usage, what), |failure, listen| {
+                        failure.help(format!("--listen {listen}"))
+                    }))
+            }
             (None, _, _) => {
                 let what = match self.listen {
                     Some(listen) => format!("no proxy of yours runs on {listen}"),
@@ -90,6 +96,13 @@ pub(super) fn status(stream: UnixStream) -> Result<Value, Failure> {
     let line = line.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()));
     let line = line.map_err(|error| gone(&error))?;
     serde_json::from_str(&line).map_err(|error| gone(&error.into()))
+}
+
+/// Where the proxies of this user listen.
+pub(super) fn running(surroundings: &Surroundings) -> Vec<SocketAddr> {
+    let open = |path: PathBuf| UnixStream::connect(path).ok();
+    let listen = |stream| status(stream).ok()?.get("listen")?.as_str()?.parse().ok();
+    surroundings.sockets().into_iter().filter_map(open).filter_map(listen).collect()
 }
 
 /// The status of the proxy of this user on a port; `None` when there is none.

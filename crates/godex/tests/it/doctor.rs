@@ -311,6 +311,28 @@ fn a_running_proxy_is_recognised_and_a_setting_that_is_refused_is_a_row() {
 }
 
 #[test]
+fn a_client_of_a_proxy_that_runs_on_another_port_is_left_to_it() {
+    let home = Home::logged_in();
+    let serving = home.serve(&["proxy", "--listen=127.0.0.1:0", "--api-key=k"], &[]);
+    let listen = serving.address();
+    let write = ["connect", "codex", "--write", "--listen", listen];
+    assert_eq!(home.run(&write, &[]).code, Some(0));
+    // Nobody listens there.
+    let elsewhere = ["--offline", "--listen=127.0.0.1:1"];
+    let (_, found) = rows(&home, &elsewhere, &[]);
+    is(&found, "codex", "ok", "");
+    let detail = |id: &str| row(&found, id)["summary"].as_str().unwrap().to_owned();
+    assert!(detail("codex").contains(&format!("uses the proxy on {listen}")), "{found:#}");
+    assert!(detail("port").contains(&format!("a proxy of yours runs on {listen}")), "{found:#}");
+    // One that asks nobody is sent to the one there is.
+    let config = home.path().join(".codex/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(listen, "127.0.0.1:2")).unwrap();
+    let (_, found) = rows(&home, &elsewhere, &[]);
+    is(&found, "codex", "warn", &format!("godex connect codex --write --listen={listen}"));
+}
+
+#[test]
 fn the_login_that_is_refused_and_the_one_that_is_not_there_are_told_apart() {
     play(async {
         let (home, mock) = (Home::empty(), mock().await);

@@ -36,6 +36,12 @@ pub(super) fn codex(old: Option<&str>, target: &Target) -> Result<String, Unclea
         })?;
     for (name, text) in [("model", target.model.as_str()), ("model_provider", "godex")] {
         match document.get_mut(name) {
+            Some(Item::Value(found)) => {
+                // What stands around it stays, a comment behind it too.
+                let decor = found.decor().clone();
+                *found = text.into();
+                *found.decor_mut() = decor;
+            }
             Some(found) => *found = value(text),
             None => {
                 document.insert(name, value(text));

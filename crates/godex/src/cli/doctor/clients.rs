@@ -7,6 +7,7 @@ use super::check::{Category, Checks};
 use super::remedy::opened;
 use crate::cli::connect::{self, WITH_FILES};
 use crate::cli::ways::Ways;
+use crate::cli::{admin, occupant};
 use crate::config::Surroundings;
 
 /// What each client's own file says.
@@ -18,22 +19,33 @@ pub(super) fn check(
 ) {
     const HERE: Category = Category::Clients;
     let url = connect::address(listen);
+    let others = admin::running(surroundings);
     // With TLS or without.
-    let place = url.trim_start_matches("http");
+    let uses =
+        |text: &str, listen| text.contains(connect::address(listen).trim_start_matches("http"));
     for (name, client) in WITH_FILES {
         let Ok(Some(path)) = client.file(surroundings) else { continue };
         let shown = checks.shown(&path);
         match fs::read_to_string(&path) {
-            Ok(text) if text.contains(place) => {
+            Ok(text) if uses(&text, listen) => {
                 checks.ok(name, HERE, format!("uses the proxy, {shown}"));
             }
             Ok(text) if text.contains("godex") => {
-                checks.warn(
-                    name,
-                    HERE,
-                    format!("looks for the proxy elsewhere than {url}, {shown}"),
-                    ways.with(&format!("godex connect {name} --write"), &["listen", "keys_path"]),
-                );
+                if let Some(other) = others.iter().find(|it| uses(&text, **it)) {
+                    checks.ok(name, HERE, format!("uses the proxy on {other}, {shown}"));
+                    continue;
+                }
+                let write = format!("godex connect {name} --write");
+                let (url, write) = match others.as_slice() {
+                    // Where nothing runs it would find nobody either.
+                    [other] if occupant::of(listen).is_none() => {
+                        let write = format!("{write} --listen={other}");
+                        (connect::address(*other), ways.with(&write, &["keys_path"]))
+                    }
+                    _ => (url.clone(), ways.with(&write, &["listen", "keys_path"])),
+                };
+                let what = format!("looks for the proxy elsewhere than {url}, {shown}");
+                checks.warn(name, HERE, what, write);
             }
             Ok(_) => checks.skip(name, HERE, "is there and does not use the proxy"),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -27,7 +27,15 @@ pub(super) fn check(
         return;
     }
     match occupant::of(listen) {
-        None => checks.ok("port", HERE, format!("{listen} is free; no proxy is running")),
+        None => {
+            let others = admin::running(surroundings);
+            let others: Vec<_> = others.iter().map(ToString::to_string).collect();
+            let others = match others.as_slice() {
+                [] => "no proxy is running".to_owned(),
+                some => format!("a proxy of yours runs on {}", some.join(" and ")),
+            };
+            checks.ok("port", HERE, format!("{listen} is free; {others}"));
+        }
         Some(Occupant::Ready) => {
             checks.ok("port", HERE, format!("a proxy runs on {listen} and is ready"));
         }

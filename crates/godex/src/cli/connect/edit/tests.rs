@@ -37,7 +37,7 @@ fn the_files_made_from_nothing() {
 #[test]
 fn toml_keeps_its_comments_its_order_and_its_other_providers() {
     let old = "# mine\nmodel = 'o3' # the old one\napproval_policy = \"never\"\n\n[model_providers.x]\nname = \"x\"\n\n[tui]\nnotifications = true # yes\n";
-    let expected = "# mine\nmodel = \"gpt-5.5\"\napproval_policy = \"never\"\nmodel_provider = \"godex\"\n\n[model_providers.x]\nname = \"x\"\n\n[model_providers.godex]\nname = \"godex\"\nbase_url = \"http://127.0.0.1:39001/v1\"\nexperimental_bearer_token = \"gxk_secret\"\nwire_api = \"responses\"\n\n[tui]\nnotifications = true # yes\n";
+    let expected = "# mine\nmodel = \"gpt-5.5\" # the old one\napproval_policy = \"never\"\nmodel_provider = \"godex\"\n\n[model_providers.x]\nname = \"x\"\n\n[model_providers.godex]\nname = \"godex\"\nbase_url = \"http://127.0.0.1:39001/v1\"\nexperimental_bearer_token = \"gxk_secret\"\nwire_api = \"responses\"\n\n[tui]\nnotifications = true # yes\n";
     check(codex, old, expected);
     check(
         codex,
