@@ -98,6 +98,13 @@ struct Call {
     done: bool,
 }
 
+impl Call {
+    /// Its `call_id`, once the stream has named it.
+    fn id(&self) -> Option<&str> {
+        self.named.as_ref().map(|named| named.id.as_str())
+    }
+}
+
 struct Named {
     /// The `call_id`.
     id: String,
@@ -178,7 +185,7 @@ impl ChatStream {
             }
             Kind::ArgumentsDelta => {
                 if let Some(delta) = self.deltas.read(event) {
-                    let at = self.call(&delta.item_id, delta.output_index);
+                    let at = self.call(&delta.item_id, None, delta.output_index);
                     if let Some(call) = self.calls.get_mut(at).filter(|call| !call.done) {
                         call.argument.push_str(delta.delta.escaped().unwrap_or_default());
                     }
@@ -187,7 +194,7 @@ impl ChatStream {
             }
             Kind::ArgumentsDone => {
                 if let Some(done) = Done::of(event) {
-                    let at = self.call(&done.item_id, done.output_index);
+                    let at = self.call(&done.item_id, None, done.output_index);
                     let whole = done.arguments.or(done.input).and_then(Raw::escaped);
                     self.settle(at, whole.unwrap_or_default());
                     self.tell(out);
@@ -321,8 +328,8 @@ impl ChatStream {
     fn item(&mut self, told: &ItemEvent<'_>, done: bool, out: &mut Vec<u8>) {
         let (Some(head), index) = (&told.head, told.output_index) else { return };
         if let Some(custom) = head.custom_call() {
-            let at = self.call(head.id.as_deref().unwrap_or_default(), index);
             let id = head.call_id.clone().unwrap_or_default();
+            let at = self.call(head.id.as_deref().unwrap_or_default(), Some(&id), index);
             self.name(at, &id, head.name.as_deref().unwrap_or_default(), custom);
             if done {
                 self.settle(at, head.argument().unwrap_or_default());
@@ -350,13 +357,17 @@ impl ChatStream {
         }
     }
 
-    /// The call an event speaks of: by its item's id, else by its place in the output.
-    fn call(&mut self, item_id: &str, output_index: u64) -> usize {
-        let by_id =
-            self.calls.iter().position(|call| !item_id.is_empty() && call.item_id == item_id);
-        let found =
-            by_id.or_else(|| self.calls.iter().position(|call| call.output_index == output_index));
-        if let Some(at) = found {
+    /// The call an event speaks of: by its item's id, by its own `id`, else by its place in the
+    /// output, unless that is another's because places are not told.
+    fn call(&mut self, item_id: &str, id: Option<&str>, output_index: u64) -> usize {
+        let by_item = |call: &Call| !item_id.is_empty() && call.item_id == item_id;
+        let by_id = |call: &Call| id.is_some() && call.id() == id;
+        let here = |call: &Call| {
+            call.output_index == output_index && (id.is_none() || call.id().is_none())
+        };
+        let calls = || self.calls.iter();
+        let found = calls().position(by_item).or_else(|| calls().position(by_id));
+        if let Some(at) = found.or_else(|| calls().position(here)) {
             return at;
         }
         self.calls.push(Call { output_index, item_id: item_id.to_owned(), ..Call::default() });

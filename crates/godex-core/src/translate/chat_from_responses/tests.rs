@@ -199,6 +199,23 @@ fn t3_a_call_that_comes_twice_is_told_once() {
 }
 
 #[test]
+fn calls_whose_place_is_not_told_are_told_apart_by_their_ids() {
+    let call = |place: &str, item: &str, id: &str| {
+        format!(
+            "data: {{\"type\":\"response.output_item.done\",{place}\"item\":{{\"type\":\"function_call\",{item}\"call_id\":\"{id}\",\"name\":\"f\",\"arguments\":\"{{}}\"}}}}\n\n"
+        )
+    };
+    let end = "data: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\"}}\n\n";
+    for (place, item) in [("", ""), ("\"output_index\":0,", ""), ("", "\"id\":\"fc\",")] {
+        let told = [call(place, item, "a"), call(place, "", "b"), call(place, "", "b")].concat();
+        let (_, _, calls, _) = added_up(&translate((told + end).as_bytes(), look()));
+        let ids: Vec<_> = calls.iter().map(|it| it["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["a", "b"], "{place} {item}");
+        assert!(calls.iter().all(|it| it["function"]["arguments"] == "{}"), "{calls:?}");
+    }
+}
+
+#[test]
 fn a_client_of_old_functions_gets_a_function_call() {
     let recorded = include_bytes!("../../../../../fixtures/upstream/tool_call.sse");
     let chunks = translate(recorded, Look { style: CallStyle::Function, ..look() });
