@@ -30,6 +30,9 @@ use crate::store::keys::Key;
 use crate::upstream::backend::SESSION_ID;
 use crate::upstream::open::{Answer, Ready};
 
+/// How much is noted of a name that stands for no model, in characters.
+const LONGEST_NAME: usize = 64;
+
 /// A request that was let in.
 pub(super) struct Exchange {
     pub(super) app: Arc<App>,
@@ -180,7 +183,9 @@ impl Exchange {
     pub(super) async fn choose(&mut self, ask: &Ask) -> Result<Chosen, ApiError> {
         let (app, asked) = (&self.app, ask.model.as_deref());
         // Whoever looks for what went wrong wants to know what was asked for.
-        asked.unwrap_or_default().clone_into(&mut self.entry.model);
+        let visible = |it: &char| it.is_ascii_graphic() || it.is_alphanumeric();
+        self.entry.model =
+            asked.unwrap_or_default().chars().filter(visible).take(LONGEST_NAME).collect();
         let mut catalogue = app.models.current();
         if !catalogue.known() && !asked.is_some_and(|model| catalogue.has(model)) {
             catalogue = app.models.settled().await;
