@@ -83,6 +83,7 @@ impl Out {
 
     /// Everything so far.
     pub(super) fn take(&mut self) -> Option<Bytes> {
+        self.expected = 0;
         if let Some(frame) = self.verbatim.take() {
             return Some(frame);
         }
