@@ -76,6 +76,7 @@ pub(super) fn run(
             // It answers for as long as it is looked at.
             let _simulated = folder.map(|it| simulate(&mut config, it)).transpose()?;
             let login = account::login(&config, surroundings, &ways, &mut checks);
+            files::tls(config.tls.as_ref(), &ways, &mut checks);
             files::keys(&config, &ways, &mut checks);
             files::usage(&config.stats_path, &ways, &mut checks);
             network::check(&config, surroundings, offline, login, &ways, &mut checks);

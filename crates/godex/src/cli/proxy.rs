@@ -109,7 +109,14 @@ pub(super) fn settle(
     }
     flags.prefer_closer_key(matches.subcommand_matches("proxy").unwrap_or(matches));
     // Nobody is there to type a key.
-    flags.resolve(surroundings, &mut io::empty()).map_err(|error| settings::refused(&error))
+    let config = flags.resolve(surroundings, &mut io::empty());
+    let config = config.map_err(|error| settings::refused(&error))?;
+    if let Some(TlsFiles { cert, key }) = &config.tls {
+        // A service begins in the home folder.
+        let there = |path| surroundings.in_home("").unwrap_or_default().join(path);
+        open_tls(&TlsFiles { cert: there(cert), key: there(key) })?;
+    }
+    Ok(config)
 }
 
 /// Does what the subcommand says, with the files that the flags name.
@@ -257,8 +264,7 @@ fn open(
 /// The certificate of the listener.
 fn open_tls(files: &TlsFiles) -> Result<Arc<Tls>, Failure> {
     Tls::open(&files.cert, &files.key).map(Arc::new).map_err(|error| {
-        let failure = Failure::new(Exit::Config, error.to_string())
-            .help("name PEM files with --tls-cert and --tls-key: the chain, and its private key");
+        let failure = Failure::new(Exit::Config, error.to_string()).help(settings::TLS_FILES);
         match std::error::Error::source(&error) {
             Some(cause) => failure.cause(cause.to_string()),
             None => failure,

@@ -4,6 +4,10 @@ use super::report::{Exit, Failure};
 use crate::auth;
 use crate::config::{self, File, FileError};
 
+/// Which files make TLS.
+pub(super) const TLS_FILES: &str =
+    "name PEM files with --tls-cert and --tls-key: the chain, and its private key";
+
 /// A refused setting, in the form of all failures.
 pub(super) fn refused(error: &config::Error) -> Failure {
     let failure = Failure::new(Exit::Usage, error.to_string()).help(error.help());

@@ -4,11 +4,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
 /// Why a certificate cannot be used. No variant holds anything of a key.
@@ -76,6 +79,30 @@ impl Tls {
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(self.current.load_full())
     }
+}
+
+/// Why clients refuse the certificates of a file at a time, seconds since the Unix epoch, whoever
+/// has issued them; `None` when their dates are in order.
+pub(crate) fn out_of_date(cert: &Path, now: u64) -> Option<&'static str> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(now));
+    let chain = CertificateDer::pem_file_iter(cert).into_iter().flatten().flatten();
+    chain.into_iter().find_map(|it| {
+        let certificate = ParsedCertificate::try_from(&it).ok()?;
+        // The dates are judged before the issuer, whom nobody is trusted to be here.
+        let (nobody, others, kinds) = (RootCertStore::empty(), &[], &[]);
+        let judged =
+            verify_server_cert_signed_by_trust_anchor(&certificate, &nobody, others, now, kinds);
+        let Err(rustls::Error::InvalidCertificate(error)) = judged else { return None };
+        if let CertificateError::Expired | CertificateError::ExpiredContext { .. } = error {
+            Some("has ended")
+        } else if let CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } =
+            error
+        {
+            Some("is not valid yet")
+        } else {
+            None
+        }
+    })
 }
 
 fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Error> {

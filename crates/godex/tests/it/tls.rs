@@ -1,11 +1,14 @@
 //! TLS towards clients, and what is refused without it.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -128,6 +131,62 @@ fn a_certificate_that_cannot_be_used_is_an_error_of_configuration() {
     let alone = home.run(&["proxy", &cert], &[]);
     assert_eq!(alone.code, Some(2), "{}", alone.stderr);
     assert!(alone.stderr.contains("--tls-key"), "{}", alone.stderr);
+}
+
+/// What doctor says about the certificate and about who can read its key: status and words.
+fn looked_at(home: &Home, flags: &[&str]) -> [(String, String); 2] {
+    let arguments = [&["doctor", "--json", "--offline", "--api-key=k"], flags].concat();
+    let ended = home.run(&arguments, &[]);
+    let found: Value = serde_json::from_str(&ended.stdout).unwrap();
+    let wrong = found["overall_status"] == "fail";
+    assert_eq!(ended.code, Some(i32::from(wrong)), "{found:#}");
+    ["tls", "tls-mode"].map(|id| {
+        let row = found["checks"].as_array().unwrap().iter().find(|it| it["id"] == id);
+        let text = |name: &str| row.and_then(|it| it[name].as_str()).unwrap_or_default().to_owned();
+        (text("status"), text("summary") + "\n" + &text("remedy"))
+    })
+}
+
+#[test]
+fn doctor_and_a_service_read_the_certificate_as_the_proxy_does() {
+    let home = Home::logged_in();
+    certify(&home);
+    let [cert, key] = files(home.path());
+    let check = |flags: &[&str], expected: &str, said: &str, mode: &str| {
+        let [tls, private] = looked_at(&home, flags);
+        assert_eq!(tls.0, expected, "{tls:?}");
+        assert!(tls.1.contains(said), "{tls:?}");
+        assert_eq!(private.0, mode, "{private:?}");
+        let installed = [&["service", "install", "--print", "--", "--api-key=k"], flags].concat();
+        let ended = home.run(&installed, &[]);
+        let code = if expected == "fail" { 78 } else { 0 };
+        assert_eq!(ended.code, Some(code), "{flags:?}: {}", ended.stderr);
+        private.1
+    };
+    check(&[], "", "", "");
+    let open = check(&[&cert, &key], "ok", "~/cert.pem", "warn");
+    assert!(open.ends_with("chmod 600 ~/key.pem"), "{open}");
+    fs::set_permissions(home.path().join("key.pem"), Permissions::from_mode(0o600)).unwrap();
+    check(&[&cert, &key], "ok", "", "ok");
+    // As the service finds them, which begins in the home folder.
+    check(&["--tls-cert=cert.pem", "--tls-key=key.pem"], "ok", "", "ok");
+    let missing = ["--tls-cert=/nope.pem", "--tls-key=/nope2.pem"];
+    check(&missing, "fail", "/nope.pem holds no certificate that can be read: ", "");
+    check(&[&cert, "--tls-key=~/nope.pem"], "fail", "with --tls-cert and --tls-key", "");
+    for (ends, begins, said) in [(2020, 2019, "has ended"), (2999, 2998, "is not valid yet")] {
+        let mut asked = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        asked.not_before = rcgen::date_time_ymd(begins, 1, 1);
+        asked.not_after = rcgen::date_time_ymd(ends, 1, 1);
+        let signing = rcgen::KeyPair::generate().unwrap();
+        let made = asked.self_signed(&signing).unwrap();
+        home.write("cert.pem", &pem("CERTIFICATE", made.der()));
+        home.write("key.pem", &pem("PRIVATE KEY", &signing.serialize_der()));
+        check(&[&cert, &key], "warn", said, "ok");
+    }
+    certify(&home);
+    let other = rcgen::KeyPair::generate().unwrap().serialize_der();
+    home.write("key.pem", &pem("PRIVATE KEY", &other));
+    check(&[&cert, &key], "fail", "cannot be used together", "ok");
 }
 
 #[test]

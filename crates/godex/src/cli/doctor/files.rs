@@ -1,4 +1,4 @@
-//! The settings file, the keys and the usage log.
+//! The settings file, the certificate, the keys and the usage log.
 
 use std::fs::{self, OpenOptions};
 use std::io;
@@ -9,9 +9,11 @@ use jiff::Timestamp;
 
 use super::check::{Category, Checks};
 use super::remedy::{Remedy, opened};
+use crate::cli::settings::TLS_FILES;
 use crate::cli::ways::{Ways, quoted};
 use crate::clock;
-use crate::config::{Admission, Config, File, FileError, Problem};
+use crate::config::{Admission, Config, File, FileError, Problem, TlsFiles};
+use crate::serve::tls::{self, Tls};
 use crate::store::file;
 use crate::store::keys;
 use crate::store::keys::record::Records;
@@ -81,6 +83,43 @@ pub(super) fn private(id: &'static str, category: Category, path: &Path, checks:
             format!("chmod 600 {}", checks.typed(path)),
         );
     }
+}
+
+/// Whether the listener can speak TLS, if it shall, and for how long.
+pub(super) fn tls(files: Option<&TlsFiles>, ways: &Ways<'_>, checks: &mut Checks) {
+    const HERE: Category = Category::Files;
+    let Some(TlsFiles { cert, key }) = files else { return };
+    let shown = checks.shown(cert);
+    match (Tls::open(cert, key), tls::out_of_date(cert, clock::unix_seconds())) {
+        (Ok(_), None) => checks.ok("tls", HERE, format!("a certificate and its key, {shown}")),
+        (Ok(_), Some(why)) => checks.warn(
+            "tls",
+            HERE,
+            format!("the certificate in {shown} {why}: clients refuse it"),
+            Remedy::advice("have another one issued; a running proxy reads it after kill -HUP"),
+        ),
+        (Err(error), _) => {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map(|it| format!(": {it}")).unwrap_or_default();
+            let closed = [(cert, "tls_cert", "cert"), (key, "tls_key", "key")];
+            let closed = closed.into_iter().find(|(path, ..)| {
+                fs::File::open(path)
+                    .is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+            });
+            let remedy = match closed {
+                Some((path, id, name)) => {
+                    let copy = format!("~/godex-{name}.pem");
+                    let typed = checks.typed(path);
+                    let taken = format!("sudo install -m 600 -o \"$(id -un)\" {typed} {copy}");
+                    opened(path, format!("{taken} && {}", ways.set(id, &copy)), checks)
+                }
+                None => Remedy::default(),
+            };
+            let what = format!("{error}{cause}");
+            checks.fail("tls", HERE, what, remedy.or(TLS_FILES));
+        }
+    }
+    private("tls-mode", HERE, key, checks);
 }
 
 /// Whether anybody may call.
