@@ -4,7 +4,7 @@
 //! Source: `docs/wire.md#pairs`.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::BuildHasher;
 
 use super::draft::{Call, Item, Kind};
@@ -12,6 +12,9 @@ use crate::json::{self, Object, Writer};
 
 /// The output given to a call whose own never came.
 const INTERRUPTED: &str = "[interrupted: this call has no output in the conversation]";
+
+/// The longest `call_id` that the backend takes, in characters.
+const LONGEST_ID: usize = 64;
 
 /// Whether each call has its one output behind it and each output its call before it, as in
 /// nearly every request.
@@ -63,18 +66,19 @@ pub fn missing_calls(items: &[Item<'_>]) -> Option<Vec<String>> {
     Some(missing)
 }
 
-/// Makes every pair whole; those that are stay as they are. `remembered` holds calls by id, as the backend once gave them.
-/// Returns whether an output had to become text for want of its call.
+/// Makes every pair whole; those that are stay as they are. `remembered` holds calls by id, as the
+/// backend once gave them. A pair whose id stands on an earlier pair gets one of its own: some
+/// clients count their calls from the start in every turn. Returns whether an output had to become
+/// text for want of its call.
 pub fn repair<'a>(
     items: Vec<Item<'a>>,
     remembered: &HashMap<String, String, impl BuildHasher>,
 ) -> (Vec<Item<'a>>, bool) {
-    let plan = Plan::of(&items);
+    let mut plan = Plan::of(&items);
     let mut orphans = false;
     let mut out: Vec<Item<'a>> = Vec::with_capacity(items.len() + 4);
     let mut later: HashMap<String, Item<'a>> = HashMap::new();
-    let mut called: HashMap<String, bool> = HashMap::new();
-    let mut answered: HashSet<String> = HashSet::new();
+    let mut called: HashMap<String, Called> = HashMap::new();
     for item in &items {
         if let Kind::Call(call) = &item.kind
             && plan.late.contains(call.id.as_ref())
@@ -86,27 +90,36 @@ pub fn repair<'a>(
         match &item.kind {
             Kind::Call(call) => {
                 let id = call.id.clone().into_owned();
-                if called.contains_key(&id) {
+                let outputs = plan.outputs.get(&id).copied().unwrap_or_default();
+                let Some(earlier) = called.get_mut(&id) else {
+                    called.insert(id, Called::first(call));
+                    let answer = (outputs == 0).then(|| interrupted(call));
+                    out.push(item);
+                    out.extend(answer);
                     continue;
+                };
+                // One more than its outputs is the same call once more.
+                if outputs > earlier.open.len() {
+                    let name = plan.name(&id, earlier.times);
+                    earlier.again(name.clone(), call.custom);
+                    out.push(under(item, name));
                 }
-                called.insert(id.clone(), call.custom);
-                let answer = (!plan.answered.contains(&id)).then(|| interrupted(call));
-                out.push(item);
-                out.extend(answer);
             }
             Kind::Output(call) => {
                 let id = call.id.clone().into_owned();
+                plan.outputs.entry(id.clone()).and_modify(|left| *left = left.saturating_sub(1));
                 if !called.contains_key(&id)
                     && let Some(found) = later.remove(&id).or_else(|| recalled(&id, remembered))
                 {
-                    let custom = matches!(&found.kind, Kind::Call(call) if call.custom);
-                    called.insert(id.clone(), custom);
+                    if let Kind::Call(call) = &found.kind {
+                        called.insert(id.clone(), Called::first(call));
+                    }
                     out.push(found);
                 }
-                if let Some(custom) = called.get(&id)
-                    && answered.insert(id.clone())
+                if let Some((name, custom)) = called.get_mut(&id).and_then(|it| it.open.pop_front())
                 {
-                    out.push(as_output_of(item, *custom));
+                    let item = as_output_of(item, custom);
+                    out.push(if name == id { item } else { under(item, name) });
                 } else {
                     orphans = true;
                     out.push(as_text(&item, &id));
@@ -120,34 +133,97 @@ pub fn repair<'a>(
     (out, orphans)
 }
 
-/// What is wrong with the pairs of an input.
+/// The calls so far that came under one id.
+struct Called {
+    /// How many there were.
+    times: usize,
+    /// Those without an output so far: under which id each goes on, and whether it is a custom one.
+    open: VecDeque<(String, bool)>,
+}
+
+impl Called {
+    fn first(call: &Call<'_>) -> Self {
+        Self { times: 1, open: VecDeque::from([(call.id.clone().into_owned(), call.custom)]) }
+    }
+
+    fn again(&mut self, name: String, custom: bool) {
+        self.times += 1;
+        self.open.push_back((name, custom));
+    }
+}
+
+/// What is to be known of the pairs of an input before the first is made whole.
 struct Plan {
-    answered: HashSet<String>,
+    /// How many outputs are still to come under an id.
+    outputs: HashMap<String, usize>,
+    /// Calls that stand behind their outputs.
     late: HashSet<String>,
+    /// All ids.
+    taken: HashSet<String>,
 }
 
 impl Plan {
     fn of(items: &[Item<'_>]) -> Self {
-        let mut answered = HashSet::new();
-        let mut late = HashSet::new();
+        let mut plan =
+            Self { outputs: HashMap::new(), late: HashSet::new(), taken: HashSet::new() };
         for item in items {
             match &item.kind {
-                Kind::Call(call) if answered.contains(call.id.as_ref()) => {
-                    late.insert(call.id.clone().into_owned());
+                Kind::Call(call) => {
+                    let id = call.id.clone().into_owned();
+                    if plan.outputs.contains_key(&id) && !plan.taken.contains(&id) {
+                        plan.late.insert(id.clone());
+                    }
+                    plan.taken.insert(id);
                 }
                 Kind::Output(call) => {
-                    answered.insert(call.id.clone().into_owned());
+                    *plan.outputs.entry(call.id.clone().into_owned()).or_default() += 1;
                 }
-                Kind::Call(_)
-                | Kind::User
+                Kind::User
                 | Kind::Developer
                 | Kind::Assistant
                 | Kind::Reference(_)
                 | Kind::Other => {}
             }
         }
-        Self { answered, late }
+        plan
     }
+
+    /// An id for one more call under `id`: the same in every request that repeats the
+    /// conversation.
+    fn name(&mut self, id: &str, times: usize) -> String {
+        let kept = id.chars().take(LONGEST_ID - 8).collect::<String>();
+        let mut names = (times + 1..).map(|number| format!("{kept}_{number}"));
+        // Never `None`: there are more numbers than ids.
+        let name = names.find(|name| !self.taken.contains(name)).unwrap_or_default();
+        self.taken.insert(name.clone());
+        name
+    }
+}
+
+/// A call or an output under another `call_id`.
+fn under(item: Item<'_>, id: String) -> Item<'_> {
+    let Some(object) = Object::of_text(&item.json) else { return item };
+    let mut writer = Writer::new(item.json.len() + 8);
+    for (name, value) in object.iter() {
+        match name {
+            "call_id" => writer.string(name, &id),
+            // It names the item, which comes once.
+            "id" => {}
+            _ => writer.raw(name, value.get()),
+        }
+    }
+    let json = Cow::Owned(writer.finish_text());
+    let id = Cow::Owned(id);
+    let kind = match item.kind {
+        Kind::Call(call) => Kind::Call(Call { id, ..call }),
+        Kind::Output(call) => Kind::Output(Call { id, ..call }),
+        kind @ (Kind::User
+        | Kind::Developer
+        | Kind::Assistant
+        | Kind::Reference(_)
+        | Kind::Other) => kind,
+    };
+    Item { kind, json }
 }
 
 fn recalled<'a>(
@@ -333,6 +409,43 @@ mod tests {
     fn repeated_and_late_calls_are_put_in_order() {
         check(vec![call("a"), call("a"), output("a")], &[], &["call a", "output a"]);
         check(vec![output("a"), call("a")], &[], &["call a", "output a"]);
+    }
+
+    #[test]
+    fn a_pair_under_the_id_of_an_earlier_one_gets_an_id_of_its_own() {
+        let turn = || [user(), call("a"), output("a")];
+        let whole = ["message", "call a", "output a", "message", "call a_2", "output a_2"];
+        let items: Vec<_> = [turn(), turn()].into_iter().flatten().collect();
+        check(items.clone(), &[], &whole);
+        // One turn more changes nothing of those before.
+        let (longer, orphans) =
+            repair([turn(), turn(), turn()].into_iter().flatten().collect(), &HashMap::new());
+        assert!(!orphans);
+        assert_eq!(sketch(&longer)[..6], whole);
+        assert_eq!(sketch(&longer)[6..], ["message", "call a_3", "output a_3"]);
+        assert_eq!(longer[7].json, r#"{"type":"function_call","call_id":"a_3"}"#);
+        // An id that somebody else has is left to him.
+        check(
+            vec![call("a_2"), output("a_2"), call("a"), output("a"), call("a"), output("a")],
+            &[],
+            &["call a_2", "output a_2", "call a", "output a", "call a_3", "output a_3"],
+        );
+        // Side by side, in the order of the calls.
+        check(
+            vec![call("a"), call("a"), output("a"), output("a")],
+            &[],
+            &["call a", "call a_2", "output a", "output a_2"],
+        );
+        check(
+            vec![call("a"), output("a"), call("a"), user()],
+            &[],
+            &["call a", "output a", "message"],
+        );
+        let long = "x".repeat(64);
+        let (items, _) =
+            repair(vec![call(&long), output(&long), call(&long), output(&long)], &HashMap::new());
+        let Kind::Call(named) = &items[2].kind else { panic!("{:?}", sketch(&items)) };
+        assert_eq!(named.id, format!("{}_2", "x".repeat(56)));
     }
 
     #[test]

@@ -284,6 +284,42 @@ fn broken_pairs_are_mended_instead_of_refused() {
 }
 
 #[test]
+fn calls_that_are_counted_anew_in_every_turn_keep_their_outputs() {
+    play(async {
+        let stage = Stage::on_mock(&[]).await;
+        let check = || {
+            let items = &stage.last_body()["input"];
+            let ids: Vec<_> = (0..6).map(|at| items[at]["call_id"].clone()).collect();
+            assert_eq!(json!(ids), json!([null, "call_0", "call_0", null, "call_0_2", "call_0_2"]));
+            assert_eq!(items[4]["name"], "sub");
+            assert_eq!((&items[2]["output"], &items[5]["output"]), (&json!("3"), &json!("1")));
+        };
+        let turn = |name: &str, output: &str| {
+            [
+                json!({"role": "user", "content": "hi"}),
+                json!({"type": "function_call", "call_id": "call_0", "name": name, "arguments": "{}"}),
+                json!({"type": "function_call_output", "call_id": "call_0", "output": output}),
+            ]
+        };
+        let input = [turn("add", "3"), turn("sub", "1")].concat();
+        stage.proxy.responses(&json!({"input": input})).await.fine();
+        check();
+
+        let turn = |name: &str, output: &str| {
+            let call = json!({"id": "call_0", "type": "function", "function": {"name": name, "arguments": "{}"}});
+            [
+                json!({"role": "user", "content": "hi"}),
+                json!({"role": "assistant", "content": null, "tool_calls": [call]}),
+                json!({"role": "tool", "tool_call_id": "call_0", "content": output}),
+            ]
+        };
+        let messages = [turn("add", "3"), turn("sub", "1")].concat();
+        stage.proxy.chat(&json!({"messages": messages})).await.fine();
+        check();
+    });
+}
+
+#[test]
 fn an_output_whose_call_nobody_knows_becomes_words_and_is_logged() {
     play(async {
         let stage = Stage::on_mock(&[]).await;
