@@ -24,12 +24,12 @@ pub(crate) fn describe(state: &State, now: Timestamp, headers: &mut HeaderMap) {
     let requests = &state.requests;
     number(headers, LIMIT_REQUESTS, requests.limit);
     number(headers, REMAINING_REQUESTS, requests.remaining);
-    text(headers, RESET_REQUESTS, Reset(requests.reset));
+    reset(headers, RESET_REQUESTS, requests.reset);
     if let Some(tokens) = &state.tokens {
         number(headers, LIMIT_TOKENS, tokens.limit);
         number(headers, REMAINING_TOKENS, tokens.remaining());
         if let Some(at) = tokens.resets_at {
-            text(headers, RESET_TOKENS, Reset(until(at, now)));
+            reset(headers, RESET_TOKENS, until(at, now));
         }
     }
 }
@@ -50,10 +50,11 @@ fn round_up(wait: Duration, unit: Duration) -> u64 {
 }
 
 fn number(headers: &mut HeaderMap, name: HeaderName, value: impl Into<u64>) {
-    text(headers, name, value.into());
+    headers.insert(name, HeaderValue::from(value.into()));
 }
 
-fn text(headers: &mut HeaderMap, name: HeaderName, value: impl fmt::Display) {
+fn reset(headers: &mut HeaderMap, name: HeaderName, wait: Duration) {
+    let value = Reset(wait);
     if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value.to_string())) {
         headers.insert(name, value);
     }

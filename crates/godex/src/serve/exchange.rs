@@ -25,7 +25,7 @@ use super::state::App;
 use super::watch::Watch;
 use super::{body, collect, passed};
 use crate::clock;
-use crate::limits::{Now, headers};
+use crate::limits::{Now, State, headers};
 use crate::store::keys::Key;
 use crate::upstream::backend::SESSION_ID;
 use crate::upstream::open::{Answer, Ready};
@@ -40,8 +40,8 @@ pub(super) struct Exchange {
     /// Where it comes from.
     pub(super) remote: IpAddr,
     pub(super) entry: Entry,
-    /// Headers the answer carries whatever becomes of it.
-    pub(super) extra: HeaderMap,
+    /// How its key stood when it was let in.
+    pub(super) standing: Option<State>,
 }
 
 /// What is sent, and how its answer shows.
@@ -103,14 +103,14 @@ impl Exchange {
         let estimate = quota::estimate(received.len() as u64, None);
         let admitted = self.app.admission.admit(&self.key, estimate, now);
         let mut reservation = admitted.map_err(denied)?;
-        headers::describe(reservation.state(), now.wall, &mut self.extra);
+        self.standing = Some(*reservation.state());
         let body = match received {
             Received::Plain(body) => body,
             Received::Packed(packed) => {
                 let body = packed.unpack(&self.app.unpacking).await?;
                 let (now, estimate) = (Now::read(), quota::estimate(body.len() as u64, None));
                 reservation.raise(&self.key, estimate, now).map_err(denied)?;
-                headers::describe(reservation.state(), now.wall, &mut self.extra);
+                self.standing = Some(*reservation.state());
                 body
             }
         };
@@ -281,7 +281,7 @@ impl Exchange {
         mut self: Box<Self>,
         prepared: Result<Prepared, ApiError>,
     ) -> Response<AnswerBody> {
-        let extra = std::mem::take(&mut self.extra);
+        let admitted = self.standing;
         let (app, key) = (Arc::clone(&self.app), Arc::clone(&self.key));
         let outcome = match prepared {
             Ok(prepared) => {
@@ -296,11 +296,13 @@ impl Exchange {
             }
         };
         let mut response = outcome.unwrap_or_else(ApiError::into_response);
-        let settled = !extra.is_empty() && matches!(response.body(), AnswerBody::Whole(_));
-        response.headers_mut().extend(extra);
-        if settled {
-            // It no longer holds tokens back: what it has cost is known.
-            standing(&app, &key, response.headers_mut());
+        if let Some(admitted) = admitted {
+            let state = match response.body() {
+                // It no longer holds tokens back: what it has cost is known.
+                AnswerBody::Whole(_) => app.admission.state(&key, Now::read()),
+                AnswerBody::Stream(_) => admitted,
+            };
+            headers::describe(&state, clock::timestamp(), response.headers_mut());
         }
         response
     }

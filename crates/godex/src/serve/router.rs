@@ -217,8 +217,8 @@ async fn direct(
             }
             let path = if route == Route::Chat { "/v1/chat/completions" } else { "/v1/responses" };
             let entry = Entry::open(Arc::clone(app), Arc::clone(&key), id.to_owned(), path, remote);
-            let (app, extra) = (Arc::clone(app), HeaderMap::with_capacity(6));
-            let mut exchange = Box::new(Exchange { app, key, remote, entry, extra });
+            let app = Arc::clone(app);
+            let mut exchange = Box::new(Exchange { app, key, remote, entry, standing: None });
             let prepared = if route == Route::Chat {
                 chat::prepare(&mut exchange, &parts, body).await
             } else {
