@@ -2,10 +2,12 @@
 //! outputs belong to. Everything is filed under the API key that brought it, forgotten after
 //! a while without use, and bounded in bytes. `now` is an argument.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use foldhash::{HashMap, HashMapExt};
 
 use crate::identity::Name;
 use crate::key::KeyId;

@@ -7,10 +7,12 @@ mod expand;
 mod kept;
 mod sequence;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+
+use foldhash::{HashMap, HashMapExt};
 
 pub use self::expand::{Origins, Recalled, references};
 pub use self::kept::Kept;

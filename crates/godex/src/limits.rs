@@ -7,11 +7,12 @@
 
 pub(crate) mod headers;
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
+use foldhash::fast::RandomState;
 use godex_core::key::KeyId;
 use godex_core::policy::quota::{Balance, Meter, Quota, Spent};
 use godex_core::policy::rate::{Bucket, Burst, Level, Rate};
@@ -127,11 +128,11 @@ impl Admission {
     /// Nobody has spent anything yet.
     pub(crate) fn new(defaults: Defaults) -> Arc<Self> {
         let shards = std::array::from_fn(|_| Mutex::default());
-        Arc::new(Self { defaults, hasher: RandomState::new(), shards })
+        Arc::new(Self { defaults, hasher: RandomState::default(), shards })
     }
 
     /// Adds what the usage log knows from before this run.
-    pub(crate) fn restore(&self, spent: &HashMap<KeyId, Spent>, now: Now) {
+    pub(crate) fn restore(&self, spent: &std::collections::HashMap<KeyId, Spent>, now: Now) {
         let Defaults { rate, burst, quota } = self.defaults;
         for (id, spent) in spent {
             let mut shard = self.shard(self.place(id));

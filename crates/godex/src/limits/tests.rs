@@ -148,7 +148,7 @@ fn what_the_log_knows_counts_and_a_window_ends() {
     key.limits.quota = Quota::new(100, Window::Day).map_or(Allowance::Default, Allowance::Tokens);
     let mut spent = Spent::default();
     spent.add(now.wall, 100);
-    admission.restore(&HashMap::from([(key.id.clone(), spent)]), now);
+    admission.restore(&std::collections::HashMap::from([(key.id.clone(), spent)]), now);
     let Err(Denied::Quota { balance, .. }) = admission.admit(&key, 1, now) else {
         panic!("a restart gave the quota back");
     };

@@ -6,13 +6,13 @@
 
 pub(crate) mod record;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use foldhash::{HashMap, HashMapExt};
 use godex_core::key::{ApiKey, KeyHash, KeyId};
 use godex_core::policy::quota::Quota;
 use godex_core::policy::rate::{Burst, Rate};

@@ -72,6 +72,7 @@ const CORE_DOORS: &[(&str, &str, &str)] = &[
 const CORE_DEPENDENCIES: &[(&str, &str)] = &[
     ("base64", "the form of a key"),
     ("bytes", "frames are slices of what came in"),
+    ("foldhash", "tables that every request looks into"),
     ("hmac", "names of sessions are keyed hashes"),
     ("jiff", "calendar windows, times in records"),
     ("memchr", "the SSE splitter"),

@@ -7,10 +7,10 @@
 mod heard;
 mod line;
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use foldhash::HashMap;
 use tokio::sync::OnceCell;
 
 use self::line::Line;

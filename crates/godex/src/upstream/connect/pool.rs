@@ -1,9 +1,10 @@
 //! HTTP/1.1 connections between two requests, by the server they lead to.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use foldhash::HashMap;
 use http::Uri;
 use http::uri::{Authority, Scheme};
 
