@@ -1,5 +1,8 @@
 //! The only reader of the clock and of randomness.
 
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -35,4 +38,15 @@ pub(crate) fn random<const N: usize>() -> std::io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(std::io::Error::other)?;
     Ok(bytes)
+}
+
+/// Bytes that come only once, for names that need not be secret: the system is asked for
+/// randomness once, not for each of them.
+pub(crate) fn unique() -> [u8; 16] {
+    static KEYS: LazyLock<[RandomState; 2]> =
+        LazyLock::new(|| [RandomState::new(), RandomState::new()]);
+    static GIVEN: AtomicU64 = AtomicU64::new(0);
+    let number = GIVEN.fetch_add(1, Ordering::Relaxed);
+    let [high, low] = KEYS.each_ref().map(|key| u128::from(key.hash_one(number)));
+    (high << 64 | low).to_be_bytes()
 }

@@ -248,12 +248,10 @@ fn is_the_requests_fault(code: &str) -> bool {
 
 /// Whether bytes look like a page for people.
 pub fn looks_like_html(body: &[u8]) -> bool {
-    let head = body
-        .trim_ascii_start()
-        .get(..15)
-        .unwrap_or_else(|| body.trim_ascii_start())
-        .to_ascii_lowercase();
-    head.starts_with(b"<!doctype") || head.starts_with(b"<html") || head.starts_with(b"<head")
+    let begins = |with: &[u8]| {
+        body.trim_ascii_start().get(..with.len()).is_some_and(|it| it.eq_ignore_ascii_case(with))
+    };
+    begins(b"<!doctype") || begins(b"<html") || begins(b"<head")
 }
 
 /// The words of a `detail`, which is a string, a list of `{msg}` or an object.

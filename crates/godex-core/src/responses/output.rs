@@ -10,6 +10,9 @@ use super::delta::{Delta, Deltas};
 use super::event::{Done, Event, ItemEvent, ItemHead, Kind};
 use crate::json::{self, Object, Raw, Writer};
 
+/// Room for the pieces of an item, in bytes, when the first comes.
+const USUAL: usize = 256;
+
 /// Gathers the items of one stream.
 #[derive(Default)]
 pub struct Output {
@@ -202,6 +205,9 @@ impl Output {
         if kind == Kind::RefusalDelta {
             entry.refusal.push_str(piece);
         } else if entry.done.is_none() {
+            if entry.pieces.is_empty() {
+                entry.pieces.reserve(USUAL);
+            }
             entry.pieces.push_str(piece);
         }
     }

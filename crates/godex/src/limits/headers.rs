@@ -3,7 +3,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::Timestamp;
@@ -50,12 +49,15 @@ fn round_up(wait: Duration, unit: Duration) -> u64 {
 }
 
 fn number(headers: &mut HeaderMap, name: HeaderName, value: impl Into<u64>) {
-    headers.insert(name, HeaderValue::from(value.into()));
+    text(headers, name, value.into().to_string());
 }
 
 fn reset(headers: &mut HeaderMap, name: HeaderName, wait: Duration) {
-    let value = Reset(wait);
-    if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(value.to_string())) {
+    text(headers, name, Reset(wait).to_string());
+}
+
+fn text(headers: &mut HeaderMap, name: HeaderName, value: String) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

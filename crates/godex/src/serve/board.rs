@@ -35,7 +35,7 @@ struct Recent {
 }
 
 /// One request that has ended.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Seen {
     at: Timestamp,
     request_id: String,
@@ -83,24 +83,14 @@ impl Board {
         if failed {
             self.failed.fetch_add(1, Ordering::Relaxed);
         }
-        let seen = Seen {
-            at: line.ts,
-            request_id: line.request_id.to_string(),
-            key_id: line.key_id.to_string(),
-            label: line.label.to_string(),
-            path: line.path.to_string(),
-            model: line.model.chars().filter(|it| !it.is_control()).take(64).collect(),
-            status: line.status,
-            code: code.map(str::to_owned),
-            tokens: line.total_tokens,
-            duration_ms: line.duration_ms,
-            ttft_ms: line.ttft_ms,
-        };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = room(&mut memory.lately, LATELY).unwrap_or_default();
+        seen.tell(line, code);
         if failed {
-            keep(&mut memory.failed, seen.clone(), FAILED);
+            room(&mut memory.failed, FAILED);
+            memory.failed.push_back(seen.clone());
         }
-        keep(&mut memory.lately, seen, LATELY);
+        memory.lately.push_back(seen);
     }
 
     /// Notes what the backend says about the plan's windows, with an answer or an error.
@@ -113,9 +103,11 @@ impl Board {
     }
 
     fn windows(&self, headers: &HeaderMap) {
-        let found: Vec<_> = WINDOWS.iter().filter_map(|it| window(headers, it)).collect();
-        if !found.is_empty() {
-            self.memory.lock().unwrap_or_else(PoisonError::into_inner).windows = found;
+        let mut found = WINDOWS.iter().filter_map(|it| window(headers, it)).peekable();
+        if found.peek().is_some() {
+            let windows = &mut self.memory.lock().unwrap_or_else(PoisonError::into_inner).windows;
+            windows.clear();
+            windows.extend(found);
         }
     }
 
@@ -143,11 +135,32 @@ impl Board {
     }
 }
 
-fn keep(list: &mut VecDeque<Seen>, seen: Seen, most: usize) {
-    if list.len() == most {
-        list.pop_front();
+impl Seen {
+    /// Tells of this request, in the room that another one had.
+    fn tell(&mut self, line: &Line<'_>, code: Option<&str>) {
+        let texts = [
+            (&mut self.request_id, &line.request_id),
+            (&mut self.key_id, &line.key_id),
+            (&mut self.label, &line.label),
+            (&mut self.path, &line.path),
+        ];
+        for (place, text) in texts {
+            text.as_ref().clone_into(place);
+        }
+        self.model.clear();
+        self.model.extend(line.model.chars().filter(|it| !it.is_control()).take(64));
+        self.at = line.ts;
+        self.status = line.status;
+        self.code = code.map(str::to_owned);
+        self.tokens = line.total_tokens;
+        self.duration_ms = line.duration_ms;
+        self.ttft_ms = line.ttft_ms;
     }
-    list.push_back(seen);
+}
+
+/// Makes room for one more; gives what had to go.
+fn room(list: &mut VecDeque<Seen>, most: usize) -> Option<Seen> {
+    if list.len() < most { None } else { list.pop_front() }
 }
 
 fn seen(it: &Seen) -> Value {

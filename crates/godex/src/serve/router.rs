@@ -274,10 +274,9 @@ fn finish(headers: &mut HeaderMap, id: &str, started: Instant) {
 
 /// A name for one request.
 pub(super) fn request_id() -> String {
-    let bytes: [u8; 16] = clock::random().unwrap_or_default();
     let mut id = String::with_capacity(36);
     id.push_str("req_");
-    for byte in bytes {
+    for byte in clock::unique() {
         hex::push(&mut id, byte);
     }
     id
