@@ -163,6 +163,7 @@ impl Exchange {
             .then(|| catalogue.first().map(str::to_owned))
             .flatten();
         let stream = ask.stream;
+        let (id, committed) = (self.entry.request_id.clone(), Arc::default());
         let face = face(ask, &chosen, draft.dialect);
         let told = Told {
             dropped: draft.dropped,
@@ -170,7 +171,7 @@ impl Exchange {
             model: Named { upstream: chosen.upstream, shown: chosen.shown },
         };
         Ok(Prepared {
-            ready: Ready { outgoing, headers: to_backend, stand_in, committed: Arc::default() },
+            ready: Ready { id, outgoing, headers: to_backend, stand_in, committed },
             showing: Box::new(Showing { face, session, turn, stream, told }),
         })
     }

@@ -85,6 +85,8 @@ struct Spent {
 
 /// A request ready to go.
 pub(crate) struct Ready {
+    /// Our id of the request, for the log.
+    pub(crate) id: String,
     /// Its body.
     pub(crate) outgoing: Outgoing,
     /// Headers that go with it.
@@ -130,7 +132,7 @@ impl Opener {
     ///
     /// When the backend, the login or the request itself stands in the way.
     pub(crate) async fn open(&self, ready: Ready) -> Result<Answer, Problem> {
-        let Ready { mut outgoing, headers, mut stand_in, committed } = ready;
+        let Ready { id, mut outgoing, headers, mut stand_in, committed } = ready;
         let (mut renewals, mut repeated, mut restarted, mut unseen) = (0, false, false, 0);
         let (mut dropped, mut stood_in, mut spent) = (Vec::new(), None, Usage::default());
         for parameter in self.refusals.load().learned() {
@@ -187,6 +189,7 @@ impl Opener {
                         && let Some(other) = outgoing.with_model(&model)
                     {
                         tracing::warn!(
+                            request_id = id,
                             "the backend does not serve the default model; {model} stands in"
                         );
                         outgoing = other;
@@ -195,6 +198,7 @@ impl Opener {
                         continue;
                     }
                     tracing::debug!(
+                        request_id = id,
                         status = refusal.status,
                         "the backend does not serve this model"
                     );
@@ -224,7 +228,7 @@ impl Opener {
             if !fault.is_transient() || repeated || committed.load(Ordering::Acquire) {
                 return Err(Problem::Fault(fault, told, spent));
             }
-            tracing::info!(kind = kind(&fault), "trying once more");
+            tracing::info!(request_id = id, kind = kind(&fault), "trying once more");
             repeated = true;
             tokio::time::sleep(PAUSE).await;
         }

@@ -135,6 +135,12 @@ fn whoever_follows_the_log_sees_every_request_and_whoever_asks_sees_the_last_lin
         assert_eq!((&line["status"], &line["path"]), (&200.into(), &"/v1/responses".into()));
         follower.kill().unwrap();
         follower.wait().unwrap();
+
+        let reply = stage.proxy.responses(&question("[[mock: once 503]]")).await;
+        let logged = stage.home.run(&["logs", "--request", reply.header("x-request-id")], &[]);
+        let wanted = "kind=overloaded";
+        assert!(logged.stdout.contains("trying once more"), "{}", logged.stdout);
+        assert!(logged.stdout.contains(wanted), "{}", logged.stdout);
     });
 }
 
