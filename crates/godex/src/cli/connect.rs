@@ -21,7 +21,7 @@ use super::report::{Exit, Failure};
 use super::talk::Talk;
 use super::ways::Ways;
 use super::{keys, settings};
-use crate::config::{DOCUMENTED_MODEL, KeysPath, Surroundings, parse_listen};
+use crate::config::{DOCUMENTED_MODEL, KeysPath, Surroundings, parse_client_url, parse_listen};
 use crate::store::undo::{self, Made, Note, Standing};
 
 /// The clients that have a file of their own, by name.
@@ -82,7 +82,7 @@ pub(super) struct Args {
     model: Option<String>,
 
     /// Address that the client connects to [default: made of --listen]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_client_url)]
     url: Option<String>,
 
     /// Address that the proxy listens on
@@ -162,7 +162,6 @@ pub(super) fn run(
         let url = address(args.listen);
         if tls { url.replacen("http", "https", 1) } else { url }
     });
-    let url = url.trim_end_matches('/').to_owned();
     let label = match (&args.key_label, args.write && args.key.is_none()) {
         (Some(label), _) => Some(label.clone()),
         (None, true) => Some(name(client)),

@@ -44,7 +44,7 @@ pub(crate) use masked::masked;
 pub(crate) use settle::{Error, default_user_agent};
 pub(crate) use surroundings::{Colour, SIMULATED, Surroundings, VARIABLES, socket_name, variable};
 pub(crate) use table::{Kind, Setting, refused, settings};
-pub(crate) use values::{BaseUrl, parse_listen};
+pub(crate) use values::{BaseUrl, parse_client_url, parse_listen};
 
 /// Everything `godex proxy` has decided before it opens its listener.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use super::values::{parse_duration, parse_pause};
-use super::{Admission, Config, Error, ProxyArgs, Surroundings, parse_listen};
+use super::{Admission, Config, Error, ProxyArgs, Surroundings, parse_client_url, parse_listen};
 
 #[derive(Debug, Parser)]
 struct Program {
@@ -114,6 +114,27 @@ fn a_listener_is_an_ip_address_and_a_port() {
     check("example.com:80", None);
     check("::1:80x", None);
     check("", None);
+}
+
+#[test]
+fn clients_are_sent_to_an_absolute_address_over_http() {
+    #[track_caller]
+    fn check(text: &str, expected: Result<&str, &str>) {
+        let found = parse_client_url(text);
+        match expected {
+            Ok(url) => assert_eq!(found.as_deref(), Ok(url)),
+            Err(why) => assert!(found.as_ref().is_err_and(|it| it.contains(why)), "{found:?}"),
+        }
+    }
+    check("http://10.0.0.2:39001/v1", Ok("http://10.0.0.2:39001/v1"));
+    check("https://llm.example/v1/", Ok("https://llm.example/v1"));
+    check("foo", Err("neither http nor https"));
+    check("", Err("not a URL"));
+    check("10.0.0.2:39001", Err("neither http nor https"));
+    check("localhost:39001/v1", Err("it is not"));
+    check("/v1", Err("not an absolute URL"));
+    check("ftp://x/v1", Err("neither http nor https"));
+    check("http://x/v1?key=1", Err("without a query"));
 }
 
 #[test]

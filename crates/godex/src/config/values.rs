@@ -28,6 +28,23 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     Err(format!("the host is not an IP address; {remedy}"))
 }
 
+/// Where clients find a proxy, without a slash at the end.
+///
+/// # Errors
+///
+/// When `text` is no such address, with the way to write one.
+pub(crate) fn parse_client_url(text: &str) -> Result<String, String> {
+    let remedy = "write it like http://192.168.1.5:39001/v1";
+    let uri: Uri = text.parse().map_err(|_| format!("it is not a URL; {remedy}"))?;
+    if uri.host().is_none_or(str::is_empty) || uri.query().is_some() || text.contains('#') {
+        return Err(format!("it is not an absolute URL without a query; {remedy}"));
+    }
+    match uri.scheme_str() {
+        Some("http" | "https") => Ok(text.trim_end_matches('/').to_owned()),
+        Some(_) | None => Err(format!("its scheme is neither http nor https; {remedy}")),
+    }
+}
+
 /// A host name or an address, without a port, in lower case.
 pub(super) fn parse_host(text: &str) -> Result<String, String> {
     let host = text.trim().to_ascii_lowercase();

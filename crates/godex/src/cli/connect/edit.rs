@@ -1,11 +1,14 @@
 //! Puts the proxy into the configuration of a client. Everything else in there stays as it is,
 //! comments and spaces included; what cannot be changed without a guess is refused.
 
+mod yaml;
+
 use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use serde_json::{Value, json};
 use toml_edit::{DocumentMut, Item, Table, value};
 
+pub(super) use self::yaml::{aider, continue_dev};
 use super::recipes::Target;
 
 /// Why a file is left alone.
@@ -159,112 +162,13 @@ fn finish(root: &CstRootNode) -> String {
     if text.ends_with('\n') { text } else { text + "\n" }
 }
 
-/// `.aider.conf.yml`: one flat mapping.
-pub(super) fn aider(old: Option<&str>, target: &Target) -> Result<String, Unclear> {
-    let mut text = old.unwrap_or_default().to_owned();
-    flat(&text)?;
-    let model = format!("openai/{}", target.model);
-    for (name, value) in [
-        ("openai-api-base", target.url.as_str()),
-        ("openai-api-key", target.key()),
-        ("model", &model),
-    ] {
-        text = set_line(&text, name, value)?;
+/// The text with its lines ended as those of the old one, which may be of Windows.
+pub(super) fn as_lines_end_in(old: &str, text: String) -> String {
+    let first = old.split_inclusive('\n').next().unwrap_or_default();
+    if !first.ends_with("\r\n") {
+        return text;
     }
-    Ok(text)
-}
-
-/// `config.yaml` of Continue: a list of models.
-pub(super) fn continue_dev(old: Option<&str>, target: &Target) -> Result<String, Unclear> {
-    let fields = [
-        ("provider", "openai"),
-        ("model", target.model.as_str()),
-        ("apiBase", target.url.as_str()),
-        ("apiKey", target.key()),
-    ];
-    let item = |indent: &str| {
-        let rest = fields.map(|(name, value)| format!("{indent}  {name}: {}\n", quoted(value)));
-        format!("{indent}- name: godex\n{}", rest.concat())
-    };
-    let Some(old) = old.filter(|it| !it.trim().is_empty()) else {
-        let head = "name: godex\nversion: 1.0.0\nschema: v1\n";
-        return Ok(format!("{head}models:\n{}", item("  ")));
-    };
-    flat(old)?;
-    let lines: Vec<&str> = old.split_inclusive('\n').collect();
-    let Some(at) = lines.iter().position(|it| it.starts_with("models:")) else {
-        let gap = if old.ends_with('\n') { "" } else { "\n" };
-        return Ok(format!("{old}{gap}models:\n{}", item("  ")));
-    };
-    let (head, rest) = lines.split_at(at + 1);
-    let after = head.last().map_or("", |it| it.trim_start_matches("models:").trim());
-    if !after.is_empty() && !after.starts_with('#') {
-        return Err(Unclear::Odd("its `models` is not a list of lines".to_owned()));
-    }
-    let first = rest.iter().find(|it| !it.trim().is_empty() && !it.trim().starts_with('#'));
-    let indent = match first.map(|it| (it, it.trim_start())) {
-        Some((line, item)) if item.starts_with("- ") => &line[..line.len() - item.len()],
-        Some((_, other)) if !other.starts_with('-') => "  ",
-        Some(_) => return Err(Unclear::Odd("its `models` is not a list of lines".to_owned())),
-        None => "  ",
-    };
-    let named = |line: &&&str| {
-        let line = line.trim().trim_start_matches("- ").replace(['"', '\''], "");
-        line == "name: godex"
-    };
-    if rest.iter().find(named).is_some() {
-        return Err(Unclear::Odd("it has a model named `godex` already".to_owned()));
-    }
-    let gap = if head.last().is_some_and(|it| it.ends_with('\n')) { "" } else { "\n" };
-    Ok(format!("{}{gap}{}{}", head.concat(), item(indent), rest.concat()))
-}
-
-/// Refuses YAML whose top is anything but a mapping written line by line.
-fn flat(text: &str) -> Result<(), Unclear> {
-    let odd = text.lines().find(|line| {
-        let plain = line.starts_with([' ', '\t', '#']) || line.trim().is_empty();
-        let start = line.starts_with("---") || *line == "...";
-        let key = line.split_once(':').is_some_and(|(key, value)| {
-            !key.contains(['{', '[', '"', '\''])
-                && (value.is_empty() || value.starts_with([' ', '\r']))
-        });
-        !(plain || start || key || line.starts_with("- "))
-    });
-    let documents = text.lines().skip(1).filter(|line| line.starts_with("---")).count();
-    let list_on_top = text.lines().find(|line| {
-        !line.trim().is_empty() && !line.starts_with(['#', '-']) || line.starts_with("- ")
-    });
-    match odd {
-        Some(_) => Err(Unclear::Odd("it is not YAML of plain `name: value` lines".to_owned())),
-        None if documents > 0 => Err(Unclear::Odd("it has several documents in it".to_owned())),
-        None if list_on_top.is_some_and(|it| it.starts_with("- ")) => {
-            Err(Unclear::Odd("it is a list and not a mapping".to_owned()))
-        }
-        None => Ok(()),
-    }
-}
-
-/// The text with one line `name: value`, in the place of an old one or at the end.
-fn set_line(text: &str, name: &str, value: &str) -> Result<String, Unclear> {
-    let line = format!("{name}: {}\n", quoted(value));
-    let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let is_it = |it: &&str| it.strip_prefix(name).is_some_and(|rest| rest.starts_with(':'));
-    let Some(at) = lines.iter().position(is_it) else {
-        let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-        return Ok(format!("{text}{gap}{line}"));
-    };
-    let goes_on =
-        lines.get(at + 1).is_some_and(|it| it.starts_with([' ', '\t']) && !it.trim().is_empty());
-    if goes_on {
-        return Err(Unclear::Odd(format!("`{name}` in it has more than one line")));
-    }
-    let (head, rest) = lines.split_at(at);
-    Ok(format!("{}{line}{}", head.concat(), rest.iter().skip(1).copied().collect::<String>()))
-}
-
-/// A text that YAML reads as this text, whatever is in it: JSON's form is one of YAML's.
-fn quoted(text: &str) -> String {
-    Value::String(text.to_owned()).to_string()
+    text.replace("\r\n", "\n").replace('\n', "\r\n")
 }
 
 #[cfg(test)]

@@ -100,7 +100,7 @@ impl Client {
     ///
     /// When the old one cannot be changed without a guess.
     pub(super) fn edit(self, old: Option<&str>, target: &Target) -> Result<String, Unclear> {
-        match self {
+        let text = match self {
             Self::Codex => edit::codex(old, target),
             Self::Openclaw => edit::openclaw(old, target),
             Self::Opencode => edit::opencode(old, target),
@@ -115,7 +115,8 @@ impl Client {
             | Self::OpenWebui
             | Self::N8n
             | Self::HomeAssistant => Err(Unclear::NoFile),
-        }
+        }?;
+        Ok(edit::as_lines_end_in(old.unwrap_or_default(), text))
     }
 
     /// How the client is started once it is connected.

@@ -1,5 +1,6 @@
 //! What is there stays, what is needed is there.
 
+use super::super::recipes::Client;
 use super::*;
 
 fn target() -> Target {
@@ -90,10 +91,46 @@ fn flat_yaml_has_its_lines_replaced_or_added() {
     );
     check(aider, "read:\n  - a\n  - b\n", &format!("read:\n  - a\n  - b\n{url}{rest}{model}"));
     check(aider, "models: x\n", &format!("models: x\n{url}{rest}{model}"));
+    // What stands around a value stays: its comment, its place, the form of its name.
+    check(
+        aider,
+        "model: 'o3' # mine\n\"openai-api-base\":   é\nopenai-api-key:\ndark-mode: [a, 'b]']\n",
+        "model: \"openai/gpt-5.5\" # mine\n\"openai-api-base\":   \"http://127.0.0.1:39001/v1\"\nopenai-api-key: \"gxk_secret\"\ndark-mode: [a, 'b]']\n",
+    );
+    let kept = format!("{model}{url}{rest}").replace('\n', " # it's \"mine\"\n");
+    for old in ["'it''s # 1'", "\"a \\\" # b \\\\\"", "a#b 'c'"] {
+        let line = |name: &str| format!("{name}: {old} # it's \"mine\"\n");
+        let old = [line("model"), line("openai-api-base"), line("openai-api-key")].concat();
+        check(aider, &old, &kept);
+    }
+    check(aider, "model: o3\t# mine\n", &format!("{}\t# mine\n{url}{rest}", model.trim_end()));
+    check(aider, "é: &x ü\nb: *x\n", &format!("é: &x ü\nb: *x\n{url}{rest}{model}"));
+    for broken in ["model: [a, b\n", "x: \"y\n", "x: y: z\n", "x:\n\ty: 1\n", "x: |\n  y\n - z\n"] {
+        refuse(aider, broken, "it is not YAML: ");
+        refuse(continue_dev, broken, "it is not YAML: ");
+    }
+    refuse(aider, "model: x\nmodel: y\n", "`model` comes twice");
+    refuse(aider, "model: |\n  x\n", "`model` in it has more than one line");
+    refuse(aider, "just words\n", "plain `name: value` lines");
     refuse(aider, "{model: x}", "plain `name: value` lines");
     refuse(aider, "- model\n", "it is a list");
     refuse(aider, "model:\n  - x\n", "`model` in it has more than one line");
     refuse(aider, "model: x\n---\nmodel: y\n", "several documents");
+}
+
+#[test]
+fn lines_end_as_they_did() {
+    let edited = |client: Client, old: &str| client.edit(Some(old), &target()).unwrap();
+    let toml = edited(Client::Codex, "model = \"o3\" # mine\r\n[tui]\r\nx = 1\r\n");
+    assert!(toml.starts_with("model = \"gpt-5.5\" # mine\r\n"), "{toml:?}");
+    let yaml = edited(Client::Aider, "model: o3 # mine\r\nx: y\r\n");
+    assert!(yaml.starts_with("model: \"openai/gpt-5.5\" # mine\r\nx: y\r\n"), "{yaml:?}");
+    let json = edited(Client::Opencode, "{\r\n  \"x\": 1\r\n}\r\n");
+    for text in [toml, yaml, json] {
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count(), "{text:?}");
+        assert!(!text.contains("\r\r"));
+    }
+    assert!(!edited(Client::Aider, "x: y\n").contains('\r'));
 }
 
 #[test]
