@@ -15,7 +15,7 @@ pub(super) async fn list(app: &App, key: &Key) -> Response<AnswerBody> {
     answer::json(StatusCode::OK, format!(r#"{{"object":"list","data":{}}}"#, json::list(&models)))
 }
 
-/// One model.
+/// One model, under any name that a request may have for it.
 ///
 /// # Errors
 ///
@@ -27,8 +27,11 @@ pub(super) async fn retrieve(
 ) -> Result<Response<AnswerBody>, ApiError> {
     let served = served(app, key).await;
     let catalogue = app.models.current();
-    let hidden = catalogue.has(id) && key.allows(id);
-    if served.iter().any(|it| it == id) || hidden {
+    let chosen = catalogue.choose(&app.names, Some(id)).ok().filter(|it| it.shown == id);
+    let answers = chosen.is_some_and(|it| {
+        catalogue.has(&it.upstream) && (key.allows(&it.shown) || key.allows(&it.upstream))
+    });
+    if served.iter().any(|it| it == id) || answers {
         return Ok(answer::json(StatusCode::OK, object(id)));
     }
     Err(ApiError::NoModel(UnknownModel { served, ..catalogue.unknown(&app.names, id.to_owned()) }))

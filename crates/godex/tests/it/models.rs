@@ -42,10 +42,14 @@ fn the_list_is_the_accounts_with_what_this_proxy_adds() {
 fn one_model_is_shown_and_an_unknown_one_is_not() {
     play(async {
         let stage = Stage::on_mock(&["--model-alias=fast=gpt-5.5"]).await;
-        for id in ["gpt-5.5", "gpt-5.2-codex", "fast", "codex-auto-review"] {
+        for id in
+            ["gpt-5.5", "gpt-5.2-codex", "fast", "codex-auto-review", "gpt-5.5-high", "fast(low)"]
+        {
             let model = stage.proxy.get(&format!("/v1/models/{id}")).await.fine();
             assert_eq!((&model["id"], &model["object"]), (&json!(id), &json!("model")));
         }
+        let reply = stage.proxy.get("/v1/models/gpt-4o-high").await;
+        assert_eq!(reply.error().2, "model_not_found");
         let reply = stage.proxy.get("/v1/models/gpt-4o").await;
         let (status, kind, code) = reply.error();
         assert_eq!(
