@@ -157,6 +157,15 @@ fn read_log(
     let until = range.until.map(|it| it.from(now));
     let all =
         Period { since: since.unwrap_or(Timestamp::MIN), until: until.unwrap_or(Timestamp::MAX) };
+    if since.is_some_and(|since| since > until.unwrap_or(now)) {
+        return Err(Failure::new(Exit::Usage, "the period ends before it begins")
+            .cause(if until.is_some() {
+                "--since is later than --until"
+            } else {
+                "--since is later than now"
+            })
+            .help("--since is the earlier of the two: --since 7d --until 1d"));
+    }
     let shown = Period {
         since: since.or_else(|| read::first_time(&sources)).unwrap_or(now),
         until: until.unwrap_or(now),

@@ -154,6 +154,12 @@ fn since_and_until_cut_the_period() {
     assert_eq!(requests("list --since 2026-11-20T01:30:01"), 1);
     assert_eq!(requests("list --since 1s"), 0);
     assert_eq!(requests("list --since 20000d"), 4);
+    assert_eq!(requests("list --until 2020-01-01"), 0);
+    for backward in ["list --since 1d --until 2d", "show agent-a --since 2999-01-01"] {
+        let failure = desk.run(backward).0.unwrap_err();
+        assert_eq!(failure.exit(), Exit::Usage);
+        assert!(format!("{failure:?}").contains("ends before it begins"), "{failure:?}");
+    }
 }
 
 #[test]
