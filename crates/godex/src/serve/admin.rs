@@ -152,6 +152,7 @@ fn line(value: &Value) -> String {
 }
 
 fn status(app: &App, about: &About) -> Value {
+    app.keys.attend();
     let login = app.login.status();
     let expires = login.expires_at.and_then(|it| i64::try_from(it).ok());
     let expires = expires.and_then(|it| jiff::Timestamp::from_second(it).ok());

@@ -2,13 +2,15 @@
 //!
 //! `record` is the file and how it changes; `Keys` is what the request path asks. A change is
 //! made under a lock, on what the file then says, and replaces the file as a whole. The proxy
-//! looks at the file twice a second; what it cannot read it reports, and keeps the last good keys.
+//! looks at the file twice a second while requests come, and before the first one that comes after
+//! a pause; what it cannot read it reports, and keeps the last good keys.
 
 pub(crate) mod record;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +19,7 @@ use godex_core::key::{ApiKey, KeyHash, KeyId};
 use godex_core::policy::quota::Quota;
 use godex_core::policy::rate::{Burst, Rate};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::record::Records;
@@ -25,6 +28,8 @@ use crate::clock;
 /// A file that is gone must stay gone this many looks, so that an editor's save is no revocation.
 const LOOKS_UNTIL_GONE: u32 = 2;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After this many looks between which nobody has come, the next is not before somebody comes.
+const LOOKS_UNTIL_REST: u32 = 4;
 
 /// Why the keys cannot be read or changed.
 #[derive(Debug, thiserror::Error)]
@@ -152,6 +157,11 @@ pub(crate) struct Keys {
     others: Others,
     managed: ArcSwap<Managed>,
     seen: Mutex<Seen>,
+    /// Somebody has come since the last look.
+    came: AtomicBool,
+    /// Nobody looks at the file: whoever comes does first.
+    resting: AtomicBool,
+    woken: Notify,
 }
 
 /// What a secret opens, by its hash.
@@ -170,6 +180,8 @@ struct Secret {
 struct Seen {
     mark: Option<Mark>,
     looks_without: u32,
+    /// The keys are other ones since the watch went to rest, which has still to tell.
+    untold: bool,
 }
 
 /// Changes whenever the file is replaced or written.
@@ -188,12 +200,16 @@ impl Keys {
             path: path.to_owned(),
             others,
             managed: ArcSwap::from_pointee(managed),
-            seen: Mutex::new(Seen { mark, looks_without: 0 }),
+            seen: Mutex::new(Seen { mark, ..Seen::default() }),
+            came: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
+            woken: Notify::new(),
         }))
     }
 
     /// The key that a presented secret opens, if any. Unknown, revoked and expired look alike.
     pub(crate) fn resolve(&self, presented: &KeyHash, now: Timestamp) -> Option<Arc<Key>> {
+        self.attend();
         let managed = self.managed.load();
         let found = managed.secrets.get(presented);
         if let Some(secret) = found.filter(|it| it.until.is_none_or(|until| now < until)) {
@@ -228,19 +244,53 @@ impl Keys {
     pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken, changed: impl Fn(&Self)) {
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut quiet = 0;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             let keys = Arc::clone(&self);
             // A panic in there has been reported by the panic hook; the next look tries again.
             if tokio::task::spawn_blocking(move || keys.look()).await.unwrap_or_default() {
                 changed(&self);
             }
+            quiet = if self.came.swap(false, Ordering::Relaxed) { 0 } else { quiet + 1 };
+            if quiet < LOOKS_UNTIL_REST || self.seen().looks_without > 0 {
+                continue;
+            }
+            self.resting.store(true, Ordering::Release);
+            if stop.run_until_cancelled(self.woken.notified()).await.is_some()
+                && std::mem::take(&mut self.seen().untold)
+            {
+                changed(&self);
+            }
+            quiet = 0;
+            ticks.reset();
         }
+    }
+
+    /// Somebody comes, for whom the file counts as it is: looks at it if nobody else does.
+    pub(crate) fn attend(&self) {
+        self.came.store(true, Ordering::Relaxed);
+        if self.resting.load(Ordering::Acquire) {
+            let mut seen = self.seen();
+            // Others who come meanwhile wait for the look of the first.
+            if self.resting.load(Ordering::Acquire) {
+                seen.untold |= self.look_past(&mut seen);
+                self.resting.store(false, Ordering::Release);
+                self.woken.notify_one();
+            }
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Reads the file if it has changed since the last look. Whether the keys are other ones now.
     pub(crate) fn look(&self) -> bool {
+        self.look_past(&mut self.seen())
+    }
+
+    fn look_past(&self, seen: &mut Seen) -> bool {
         let mark = mark(&self.path);
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if mark == seen.mark {
             seen.looks_without = 0;
             return false;
@@ -251,7 +301,7 @@ impl Keys {
                 return false;
             }
         }
-        *seen = Seen { mark, looks_without: 0 };
+        (seen.mark, seen.looks_without) = (mark, 0);
         match Records::read(&self.path) {
             Ok(records) => {
                 self.managed.store(Arc::new(Managed::of(&records)));

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use godex_core::key::KeyId;
 use godex_core::policy::quota::Spent;
 use godex_core::usage::Line;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use self::checkpoint::{Checkpoint, Place};
@@ -52,6 +53,8 @@ pub(crate) struct Ledger {
     /// For [`Ledger::restore`].
     past: Mutex<Past>,
     lost: AtomicU64,
+    /// There is something to look after again.
+    woken: Notify,
 }
 
 /// What was there at the start.
@@ -69,7 +72,7 @@ struct Tail {
     regular: bool,
     bytes: u64,
     torn: bool,
-    unsynced: bool,
+    care: Care,
     since_checkpoint: u64,
     /// Rotations since the last checkpoint, each of which may have made a file too many.
     rotations: u32,
@@ -77,6 +80,18 @@ struct Tail {
     retired: Vec<File>,
     failure: Option<io::Error>,
     reported: Option<(Instant, u64)>,
+}
+
+/// How the records of a tail are looked after.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Care {
+    /// All are durable.
+    #[default]
+    Synced,
+    /// Some are not synced yet.
+    Unsynced,
+    /// Nobody looks after them: whoever writes the next one does first.
+    Resting,
 }
 
 impl Ledger {
@@ -101,6 +116,7 @@ impl Ledger {
             tail: Mutex::new(tail),
             past: Mutex::new(past),
             lost: AtomicU64::new(0),
+            woken: Notify::new(),
         }))
     }
 
@@ -112,6 +128,11 @@ impl Ledger {
         bytes.push(b'\n');
         line.write(&mut bytes);
         let mut tail = self.tail();
+        if tail.care == Care::Resting {
+            tail.care = Care::Synced;
+            self.follow(&mut tail);
+            self.woken.notify_one();
+        }
         if self.rotation.max_bytes > 0
             && tail.regular
             && tail.bytes > 0
@@ -170,7 +191,14 @@ impl Ledger {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut going_on = true;
         while going_on {
-            going_on = stop.run_until_cancelled(ticks.tick()).await.is_some();
+            let due = async {
+                if self.rests() {
+                    self.woken.notified().await;
+                    ticks.reset();
+                }
+                ticks.tick().await
+            };
+            going_on = stop.run_until_cancelled(due).await.is_some();
             let ledger = Arc::clone(&self);
             let work = move || if going_on { ledger.tend() } else { ledger.close() };
             // A panic in there has been reported by the panic hook; the next tick tries again.
@@ -178,10 +206,20 @@ impl Ledger {
         }
     }
 
+    /// Whether nothing needs to be done before the next record is written, who then wakes us.
+    fn rests(&self) -> bool {
+        let mut tail = self.tail();
+        let nothing = tail.retired.is_empty() && tail.rotations == 0 && tail.failure.is_none();
+        if nothing && tail.care == Care::Synced {
+            tail.care = Care::Resting;
+        }
+        tail.care == Care::Resting
+    }
+
     /// Makes records durable, follows a log that was moved away, moves the checkpoint.
     pub(crate) fn tend(&self) {
         self.sync();
-        self.follow();
+        self.follow(&mut self.tail());
         self.report();
         let mut tail = self.tail();
         if tail.regular && (tail.since_checkpoint >= CHECKPOINT_EVERY || tail.rotations > 0) {
@@ -203,7 +241,7 @@ impl Ledger {
     fn sync(&self) {
         let mut tail = self.tail();
         let mut files = std::mem::take(&mut tail.retired);
-        if std::mem::take(&mut tail.unsynced)
+        if std::mem::take(&mut tail.care) == Care::Unsynced
             && tail.regular
             && let Some(file) = tail.file.as_ref().and_then(|it| it.try_clone().ok())
         {
@@ -218,8 +256,7 @@ impl Ledger {
     }
 
     /// Opens the log again when it was moved or removed from outside.
-    fn follow(&self) {
-        let mut tail = self.tail();
+    fn follow(&self, tail: &mut Tail) {
         let ours =
             tail.file.as_ref().and_then(|it| it.metadata().ok()).map(|it| (it.dev(), it.ino()));
         let theirs = fs::metadata(&self.path).ok().map(|it| (it.dev(), it.ino()));
@@ -355,7 +392,7 @@ impl Tail {
             self.torn = !done.ends_with(b"\n");
             self.bytes += written as u64;
             self.since_checkpoint += written as u64;
-            self.unsynced = true;
+            self.care = Care::Unsynced;
             rest = left;
         }
         Ok(())

@@ -176,6 +176,40 @@ fn a_file_that_is_gone_takes_its_keys_along_but_not_at_the_first_look() {
     assert!(!keys.is_empty(now()));
 }
 
+#[tokio::test(start_paused = true)]
+async fn nobody_looks_while_nobody_comes_and_who_comes_next_looks_first() {
+    let (_folder, path) = scratch();
+    add(&path, "key_1", "one").unwrap();
+    let keys = Keys::open(&path, Others::Nobody).unwrap();
+    let (stop, told) = (CancellationToken::new(), Arc::new(Notify::new()));
+    let tell = Arc::clone(&told);
+    let watch = Arc::clone(&keys).watch(stop.clone(), move |_| tell.notify_one());
+    let rest = async |secret| {
+        assert_eq!(id_of(&keys, secret, now()), Some("key_1".to_owned()));
+        tokio::time::sleep(LOOK_EVERY).await;
+        assert!(!keys.resting.load(Ordering::Acquire), "somebody has just come");
+        tokio::time::sleep(LOOK_EVERY * (LOOKS_UNTIL_REST + 2)).await;
+        assert!(keys.resting.load(Ordering::Acquire));
+    };
+    let work = async {
+        rest("one").await;
+        edit(&path, |records| records.find("key_1").unwrap().revoked_at = Some(now())).unwrap();
+        assert_eq!(id_of(&keys, "one", now()), None);
+        told.notified().await;
+
+        edit(&path, |records| records.keys[0].revoked_at = None).unwrap();
+        told.notified().await;
+        rest("one").await;
+        // An editor may be saving it: half a second later it counts as gone.
+        fs::remove_file(&path).unwrap();
+        assert_eq!(id_of(&keys, "one", now()), Some("key_1".to_owned()));
+        told.notified().await;
+        assert_eq!(id_of(&keys, "one", now()), None);
+        stop.cancel();
+    };
+    tokio::join!(watch, work);
+}
+
 #[test]
 fn files_of_version_one_are_read() {
     let (_folder, path) = scratch();

@@ -302,6 +302,26 @@ async fn the_caretaker_ends_with_everything_durable() {
     let caretaker = Arc::clone(&ledger).run(stop.clone());
     stop.cancel();
     caretaker.await;
-    assert!(!ledger.tail().unsynced);
+    assert_eq!(ledger.tail().care, Care::Synced);
     assert_eq!(open(&path).unread(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_caretaker_rests_without_records_and_the_next_one_finds_its_file() {
+    let (_folder, path) = scratch();
+    let ledger = open(&path);
+    let stop = CancellationToken::new();
+    let work = async {
+        for number in 1..4 {
+            ledger.record(&line(number, 1));
+            tokio::time::sleep(SYNC_EVERY * 3).await;
+            assert_eq!(ledger.tail().care, Care::Resting, "{number}");
+            fs::rename(&path, path.with_extension(number.to_string())).unwrap();
+        }
+        ledger.record(&line(4, 1));
+        stop.cancel();
+    };
+    tokio::join!(Arc::clone(&ledger).run(stop.clone()), work);
+    assert_eq!(read_back(&path).0, ids([4]));
+    assert_eq!(read_back(&path.with_extension("3")).0, ids([3]));
 }
