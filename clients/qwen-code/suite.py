@@ -1,7 +1,11 @@
 """Qwen Code, headless, with an empty home: a text turn and a shell turn over Chat Completions."""
 
-from headless import (BASE_URL, KEY, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session, quotes,
-                      recorded)
+from headless import (BASE_URL, COMMAND, KEY, PROOF, SHELL, TEXT, Home, answers, binary, case, main, one_session,
+                      quotes, recorded)
+
+# Qwen Code takes a command's output to be complete when the process has ended, also what it has
+# not read yet. Blanks (it trims them) that no pipe holds keep the process until the proof is read.
+PATIENT = SHELL.replace(COMMAND, f"{COMMAND}; printf '%1000000s'")
 
 
 def ask(prompt):
@@ -25,7 +29,7 @@ def _():
 
 @case("chat: shell turn, one session")
 def _():
-    answer, sent = ask(SHELL)
+    answer, sent = ask(PATIENT)
     quotes(answer, PROOF)
     one_session(sent)
 
