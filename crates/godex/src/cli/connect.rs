@@ -189,8 +189,18 @@ pub(super) fn run(
     };
     let default = running.as_ref().map(|it| it.model.as_str());
     let model = args.model.clone().unwrap_or_else(|| fallback(client, default, served));
+    let unknown = match (&said, &key, &args.model) {
+        (Said::Models(listed), Some(key), Some(chosen)) => {
+            !listed.contains(chosen) && ask::refuses(&url, key, chosen)
+        }
+        (Said::Models(_) | Said::WrongKey | Said::Other(_) | Said::Nothing, _, _) => false,
+    };
+    let doubt = unknown.then(|| format!("{url} does not serve {model}, but {}", served.join(", ")));
     let target = Target { url, key: key.map(|it| it.expose().to_owned()), model };
     let Some(planned) = planned else {
+        if let Some(doubt) = doubt {
+            talk.note(&doubt);
+        }
         return print(&subject, &target, running.as_ref(), surroundings, talk);
     };
     let file = std::path::absolute(&keys_path).unwrap_or_else(|_| keys_path.clone());
@@ -201,6 +211,9 @@ pub(super) fn run(
                 keys::retire(&old.id, &old.file)?;
             }
             tell(&subject, &note, &target, (&said, running.is_some()), talk);
+            if let Some(doubt) = doubt {
+                talk.note(&format!("  but         {doubt}"));
+            }
             Ok(Exit::Success)
         }
         Err(failure) => {

@@ -255,6 +255,28 @@ fn without_a_key_the_recipe_has_a_model_that_is_served_and_the_next_command_the_
 }
 
 #[test]
+fn a_model_that_is_not_served_is_told() {
+    play(async {
+        let stage = Stage::on_mock(&["--model-alias=fast=gpt-5.5"]).await;
+        stage.proxy.get("/v1/models").await.fine();
+        let listen = format!("--listen={}", stage.proxy.address);
+        let doubt = |client: &str, model: &str, more: &str| {
+            let connect = ["connect", client, "--model", model, &listen, more];
+            let ended = stage.home.run(&connect, &[]);
+            assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+            ended.stderr.lines().find(|it| it.contains("does not serve")).map(str::to_owned)
+        };
+        for (client, more) in [("curl", "--key-label=curl"), ("codex", "--write")] {
+            let told = doubt(client, "gpt/no pe", more).unwrap();
+            assert!(told.contains("/v1 does not serve gpt/no pe, but gpt-"), "{told}");
+            for known in ["gpt-5.5", "fast", "gpt-5.5-high"] {
+                assert_eq!(doubt(client, known, more), None);
+            }
+        }
+    });
+}
+
+#[test]
 fn what_answers_without_models_is_not_called_nobody() {
     let home = Home::empty();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();

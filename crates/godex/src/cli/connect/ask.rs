@@ -9,6 +9,7 @@ use godex_core::key::ApiKey;
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use crate::cli::{admin, proxy};
@@ -84,6 +85,20 @@ pub(super) fn models(url: &str, key: &ApiKey) -> Said {
     said
 }
 
+/// Whether `url` says that it does not serve this model. Its list has a model once, requests may
+/// name it with an effort.
+pub(super) fn refuses(url: &str, key: &ApiKey, model: &str) -> bool {
+    let Ok(runtime) = proxy::runtime(1) else { return false };
+    let http = connect::direct_client(PATIENCE);
+    let answer = async {
+        let model = utf8_percent_encode(model, NON_ALPHANUMERIC);
+        http.request(get(&format!("{url}/models/{model}"), key)?).await.ok()
+    };
+    let said = runtime.block_on(async { tokio::time::timeout(PATIENCE, answer).await });
+    runtime.shutdown_background();
+    said.ok().flatten().is_some_and(|it| it.status() == StatusCode::NOT_FOUND)
+}
+
 async fn ask(url: &str, key: &ApiKey) -> Said {
     let http = connect::direct_client(PATIENCE);
     let mut said = Said::Nothing;
@@ -102,13 +117,7 @@ async fn ask(url: &str, key: &ApiKey) -> Said {
 }
 
 async fn once(http: &HttpClient, url: &str, key: &ApiKey) -> Option<Said> {
-    let request = Request::builder()
-        .uri(format!("{url}/models"))
-        .header(AUTHORIZATION, format!("Bearer {}", key.expose()))
-        .header(USER_AGENT, concat!("godex/", env!("CARGO_PKG_VERSION")))
-        .body(Bytes::new())
-        .ok()?;
-    let response = http.request(request).await.ok()?;
+    let response = http.request(get(&format!("{url}/models"), key)?).await.ok()?;
     match response.status() {
         StatusCode::UNAUTHORIZED => Some(Said::WrongKey),
         status if status.is_success() => {
@@ -120,4 +129,13 @@ async fn once(http: &HttpClient, url: &str, key: &ApiKey) -> Option<Said> {
         }
         status => Some(Said::Other(status)),
     }
+}
+
+fn get(url: &str, key: &ApiKey) -> Option<Request<Bytes>> {
+    Request::builder()
+        .uri(url)
+        .header(AUTHORIZATION, format!("Bearer {}", key.expose()))
+        .header(USER_AGENT, concat!("godex/", env!("CARGO_PKG_VERSION")))
+        .body(Bytes::new())
+        .ok()
 }
