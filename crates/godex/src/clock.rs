@@ -29,6 +29,20 @@ pub(crate) fn unix_seconds() -> u64 {
     wall().duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs()
 }
 
+/// By how many milliseconds the wall clock has run ahead of the monotonic one since this was asked
+/// first: it jumps when the machine has slept, which the monotonic clock does not count, and when
+/// somebody sets the clock.
+pub(crate) fn lead() -> i64 {
+    static START: LazyLock<(Instant, SystemTime)> = LazyLock::new(|| (monotonic(), wall()));
+    let (awake, begun) = *START;
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    let passed = match wall().duration_since(begun) {
+        Ok(passed) => millis(passed),
+        Err(before) => -millis(before.duration()),
+    };
+    passed.saturating_sub(millis(monotonic().saturating_duration_since(awake)))
+}
+
 /// Fresh random bytes.
 ///
 /// # Errors

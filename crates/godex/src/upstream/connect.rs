@@ -14,6 +14,7 @@ mod pool;
 mod tls;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,9 +29,13 @@ pub(crate) use self::error::{ConnectError, Error, Seen};
 use self::http2::{Lines, Place};
 use self::pool::{Home, Origin, Pool};
 use self::tls::Tls;
+use crate::clock;
 
 /// How long an idle connection waits for its next request.
 const POOL_IDLE: Duration = Duration::from_secs(90);
+/// How much the wall clock may run ahead of the other between two requests before the machine is
+/// thought to have slept, in milliseconds.
+const NAP: i64 = 5_000;
 /// How many idle HTTP/1.1 connections are kept for one host.
 const POOL_IDLE_PER_HOST: usize = 1024;
 
@@ -42,6 +47,8 @@ pub(crate) struct HttpClient {
     idle: Pool,
     /// The connections that speak HTTP/2.
     lines: Lines,
+    /// What [`clock::lead`] was at the last request.
+    lead: Arc<AtomicI64>,
     proxies: Arc<Matcher>,
 }
 
@@ -62,7 +69,8 @@ impl HttpClient {
     fn new(proxies: Matcher, tls: Tls, connect_timeout: Duration) -> Self {
         let proxies = Arc::new(proxies);
         let connector = Connector::new(Arc::clone(&proxies), tls, connect_timeout);
-        Self { connector, idle: Pool::default(), lines: Lines::default(), proxies }
+        let lead = Arc::new(AtomicI64::new(clock::lead()));
+        Self { connector, idle: Pool::default(), lines: Lines::default(), lead, proxies }
     }
 
     /// Sends `request` to the absolute URI it names and resolves when the head of the answer is in.
@@ -75,6 +83,7 @@ impl HttpClient {
         &self,
         mut request: Request<Bytes>,
     ) -> Result<Response<AnswerBody>, Error> {
+        self.wake(clock::lead());
         if request.uri().scheme() == Some(&Scheme::HTTP) {
             self.greet_proxy(&mut request);
         }
@@ -99,6 +108,17 @@ impl HttpClient {
             connection.ask(request);
             return self.answer(connection, reused, origin).await;
         }
+    }
+
+    /// Leaves all connections if the machine has slept: what was on their other side has gone, or
+    /// forgotten them, and often nobody says so. `lead` is that of the clock, now.
+    fn wake(&self, lead: i64) {
+        let before = self.lead.load(Ordering::Relaxed);
+        if lead.saturating_sub(before) > NAP {
+            self.idle.clear();
+            self.lines.retire();
+        }
+        self.lead.store(lead, Ordering::Relaxed);
     }
 
     /// A place on a connection that others may use at the same time, if the server speaks HTTP/2.

@@ -140,6 +140,12 @@ impl Lines {
         Ok(line)
     }
 
+    /// All connections take no further request; each ends with those it carries.
+    pub(super) fn retire(&self) {
+        let open: Vec<_> = self.lock().values_mut().flat_map(|it| it.open.split_off(0)).collect();
+        open.iter().for_each(Line::retire);
+    }
+
     /// What a connection calls that takes no further request.
     fn forgetting(&self, origin: Origin) -> impl Fn(&Arc<Line>) + Send + Sync + 'static {
         let servers = Arc::downgrade(&self.0);

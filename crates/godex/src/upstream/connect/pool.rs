@@ -79,6 +79,12 @@ impl Pool {
         drop(forgotten);
     }
 
+    /// Closes all of them.
+    pub(super) fn clear(&self) {
+        let forgotten = std::mem::take(&mut self.lock().idle);
+        drop(forgotten);
+    }
+
     fn put(&self, origin: Origin, connection: Box<Connection>) {
         let mut held = self.lock();
         let idle = held.idle.entry(origin).or_default();

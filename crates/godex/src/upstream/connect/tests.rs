@@ -185,6 +185,20 @@ async fn a_plain_connection_is_reused_and_a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
+async fn no_connection_from_before_a_sleep_of_the_machine_is_used() {
+    let server = plain_server().await;
+    let client = client_with(no_proxy(), untrusting());
+    let uri = format!("http://{}/", server.address);
+    for connections in [1, 2] {
+        get(&client, &uri).await.unwrap();
+        get(&client, &uri).await.unwrap();
+        let seen = server.seen();
+        assert_eq!(seen.iter().filter(|it| *it == "connection").count(), connections);
+        client.wake(clock::lead() + 60_000);
+    }
+}
+
+#[tokio::test]
 async fn http_2_is_spoken_where_the_server_offers_it_and_http_1_where_not() {
     for (protocols, version) in [
         (&["h2", "http/1.1"][..], Version::HTTP_2),

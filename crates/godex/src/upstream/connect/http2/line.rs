@@ -172,7 +172,7 @@ impl Line {
     }
 
     /// Takes no further request.
-    fn retire(self: &Arc<Self>) {
+    pub(super) fn retire(self: &Arc<Self>) {
         self.retired.store(true, Ordering::Release);
         (self.forget)(self);
     }

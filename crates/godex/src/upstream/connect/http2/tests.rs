@@ -130,6 +130,23 @@ async fn read(answer: Response<AnswerBody>) {
 }
 
 #[tokio::test]
+async fn after_a_sleep_of_the_machine_another_connection_is_opened_and_running_requests_stay() {
+    let world = World::new(100, &[Part::Answers]).await;
+    let now = crate::clock::lead();
+    let mut running = Vec::new();
+    for (slept, connections) in [(0, 1), (4_000, 1), (60_000, 2)] {
+        world.client.wake(now + slept);
+        running.push(world.send());
+        world.until("request", running.len()).await;
+        assert_eq!(world.count("connection"), connections, "{slept} ms");
+    }
+    world.answers.add_permits(running.len());
+    for asked in running {
+        read(asked.await.unwrap().unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn however_many_come_at_once_one_of_them_connects() {
     let world = World::new(100, &[Part::Answers]).await;
     let asked: Vec<_> = (0..100).map(|_| world.send()).collect();
