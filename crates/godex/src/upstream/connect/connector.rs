@@ -25,8 +25,8 @@ use super::{BoxError, ConnectError};
 const KEEPALIVE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
-/// Gives up what the peer never acknowledges: a laptop that slept finds out in half a minute
-/// that its pooled connections are gone, instead of a quarter of an hour.
+/// Gives up what the peer never acknowledges: after a change of the network it is known in half a
+/// minute that the connections are gone, instead of a quarter of an hour.
 #[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
